@@ -1,0 +1,152 @@
+//! What has happened to a customer. Each event is complete: no reader recomputes anything.
+
+use chrono::{DateTime, Utc};
+use cqrs_es::DomainEvent;
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{CustomerId, DecisionId};
+use crate::money::Money;
+use crate::person::{MonthlyIncome, PersonalData};
+use crate::policy::decision::Assessment;
+use crate::profile::LoanRecord;
+
+/// A fact in a customer's stream.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum CustomerEvent {
+    /// A new customer registered, with a limit computed from the income.
+    CustomerRegistered(CustomerRegistered),
+    /// A customer of another system was taken over, with the limit it had there.
+    CustomerImported(CustomerImported),
+    /// An application was approved; the loan's own stream begins in the same transaction.
+    LoanApproved(Box<LoanApproved>),
+    /// An application was declined.
+    LoanDeclined(Box<LoanDeclined>),
+    /// A loan of another system was taken over with its customer.
+    LoanCarriedOver(LoanCarriedOver),
+}
+
+/// A new customer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CustomerRegistered {
+    /// Who.
+    pub customer_id: CustomerId,
+    /// All that is personal about it.
+    pub personal: PersonalData,
+    /// Rupees a month.
+    pub monthly_income: MonthlyIncome,
+    /// Rupees.
+    pub approved_limit: Money,
+    /// When.
+    pub registered_at: DateTime<Utc>,
+}
+
+/// A customer taken over from another system.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CustomerImported {
+    /// Who.
+    pub customer_id: CustomerId,
+    /// The id in the other system, where it could not be kept.
+    pub external_id: Option<String>,
+    /// All that is personal about it.
+    pub personal: PersonalData,
+    /// Rupees a month.
+    pub monthly_income: MonthlyIncome,
+    /// Rupees, as it stood there.
+    pub approved_limit: Money,
+    /// What the other system said was owed, in rupees, where it said so.
+    pub current_debt: Option<Money>,
+    /// When.
+    pub imported_at: DateTime<Utc>,
+}
+
+/// An approved application.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoanApproved {
+    /// Which decision.
+    pub decision_id: DecisionId,
+    /// Everything the decision was taken from, and why.
+    pub assessment: Assessment,
+    /// The loan that it opens.
+    pub loan: LoanRecord,
+    /// When.
+    pub decided_at: DateTime<Utc>,
+}
+
+/// A declined application.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoanDeclined {
+    /// Which decision.
+    pub decision_id: DecisionId,
+    /// Everything the decision was taken from, and why.
+    pub assessment: Assessment,
+    /// When.
+    pub decided_at: DateTime<Utc>,
+}
+
+/// A loan taken over with its customer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoanCarriedOver {
+    /// What the score needs of it.
+    pub loan: LoanRecord,
+    /// When.
+    pub imported_at: DateTime<Utc>,
+}
+
+/// A decision as an event tells it.
+#[derive(Debug, Clone, Copy)]
+pub struct Decided<'a> {
+    /// Which decision.
+    pub decision_id: DecisionId,
+    /// How it came about.
+    pub assessment: &'a Assessment,
+    /// The loan that it opens, where it was approved.
+    pub loan: Option<&'a LoanRecord>,
+    /// When.
+    pub decided_at: DateTime<Utc>,
+}
+
+impl CustomerEvent {
+    /// The credit decision, where the event is one.
+    #[must_use]
+    pub fn decision(&self) -> Option<Decided<'_>> {
+        match self {
+            Self::LoanApproved(approved) => Some(Decided {
+                decision_id: approved.decision_id,
+                assessment: &approved.assessment,
+                loan: Some(&approved.loan),
+                decided_at: approved.decided_at,
+            }),
+            Self::LoanDeclined(declined) => Some(Decided {
+                decision_id: declined.decision_id,
+                assessment: &declined.assessment,
+                loan: None,
+                decided_at: declined.decided_at,
+            }),
+            Self::CustomerRegistered(_) | Self::CustomerImported(_) | Self::LoanCarriedOver(_) => None,
+        }
+    }
+}
+
+impl DomainEvent for CustomerEvent {
+    fn event_type(&self) -> String {
+        match self {
+            Self::CustomerRegistered(_) => "CustomerRegistered",
+            Self::CustomerImported(_) => "CustomerImported",
+            Self::LoanApproved(_) => "LoanApproved",
+            Self::LoanDeclined(_) => "LoanDeclined",
+            Self::LoanCarriedOver(_) => "LoanCarriedOver",
+        }
+        .to_owned()
+    }
+
+    fn event_version(&self) -> String {
+        match self {
+            Self::CustomerRegistered(_)
+            | Self::CustomerImported(_)
+            | Self::LoanApproved(_)
+            | Self::LoanDeclined(_)
+            | Self::LoanCarriedOver(_) => "1.0",
+        }
+        .to_owned()
+    }
+}

@@ -1,0 +1,178 @@
+//! The scoring policy: which weights, floors and caps a decision is taken under.
+//!
+//! A policy is a versioned TOML file. It is validated when it is read, so that the arithmetic ([`score`],
+//! [`decision`], [`alternatives`]) never meets weights that do not sum to 100 or floors out of order. Its id and the
+//! digest of its text go into every decision.
+
+pub mod alternatives;
+pub mod decision;
+pub mod score;
+
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::terms::Rate;
+
+const STANDARD_1: &str = include_str!("../../../policies/standard-1.toml");
+const LITERAL_1: &str = include_str!("../../../policies/literal-1.toml");
+const FULL_PERCENT: u8 = 100;
+
+/// Which policy: enough to find it again and to see that it has not changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyRef {
+    /// Name and version, such as `standard-1`.
+    pub id: String,
+    /// SHA-256 of the policy's text, in hexadecimal.
+    pub digest: String,
+}
+
+/// A validated scoring policy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    reference: PolicyRef,
+    rules: Rules,
+}
+
+/// The file's content.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Rules {
+    id: String,
+    pub(crate) weights: Weights,
+    pub(crate) score: ScoreRules,
+    pub(crate) caps: Caps,
+    pub(crate) floors: Vec<Floor>,
+}
+
+/// Points of each component when it is met in full.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Weights {
+    pub(crate) on_time: u8,
+    pub(crate) track_record: u8,
+    pub(crate) current_year_activity: u8,
+    pub(crate) approved_volume: u8,
+}
+
+/// How the components are measured.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ScoreRules {
+    pub(crate) without_loans: u8,
+    pub(crate) nothing_due_percent: u8,
+    pub(crate) full_track_record_loans: u8,
+    pub(crate) loss_per_loan_this_year_percent: u8,
+}
+
+/// What a customer may carry.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Caps {
+    pub(crate) instalments_percent_of_income: u8,
+    pub(crate) count_requested_loan: bool,
+}
+
+/// The lowest rate for scores above a bound.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Floor {
+    pub(crate) score_above: u8,
+    pub(crate) minimum_rate: Rate,
+}
+
+/// Why a policy file is not one.
+#[derive(Debug, thiserror::Error)]
+pub enum PolicyError {
+    /// Not TOML, or a field is missing, unknown or of the wrong type.
+    #[error("the policy file cannot be read")]
+    Syntax(#[from] toml::de::Error),
+    /// Its values contradict each other.
+    #[error("{field}: {problem}")]
+    Contradiction {
+        /// Dotted path in the file.
+        field: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+impl Policy {
+    /// Reads and validates a policy.
+    ///
+    /// # Errors
+    /// [`PolicyError`], naming the field.
+    pub fn parse(text: &str) -> Result<Self, PolicyError> {
+        let rules: Rules = toml::from_str(text)?;
+        rules.validate()?;
+        let digest = Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(Self { reference: PolicyRef { id: rules.id.clone(), digest }, rules })
+    }
+
+    /// The policies that come with the product: `standard-1` and `literal-1`.
+    ///
+    /// # Errors
+    /// Never for a build whose tests pass: they read both.
+    pub fn shipped() -> Result<Vec<Self>, PolicyError> {
+        [STANDARD_1, LITERAL_1].into_iter().map(Self::parse).collect()
+    }
+
+    /// Its name, version and digest.
+    #[must_use]
+    pub const fn reference(&self) -> &PolicyRef {
+        &self.reference
+    }
+
+    pub(crate) const fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// The lowest rate for a score, `None` where the score is too low for any.
+    #[must_use]
+    pub fn minimum_rate(&self, score: Decimal) -> Option<Rate> {
+        let floor = self.rules.floors.iter().find(|floor| score > Decimal::from(floor.score_above))?;
+        Some(floor.minimum_rate)
+    }
+}
+
+impl Rules {
+    fn validate(&self) -> Result<(), PolicyError> {
+        let contradiction = |field, problem: String| Err(PolicyError::Contradiction { field, problem });
+        if self.id.is_empty() || !self.id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+            return contradiction("id", "must be letters, digits and hyphens".to_owned());
+        }
+        let weights = &self.weights;
+        let sum = [weights.on_time, weights.track_record, weights.current_year_activity, weights.approved_volume]
+            .iter()
+            .fold(0_u16, |sum, weight| sum + u16::from(*weight));
+        if sum != u16::from(FULL_PERCENT) {
+            return contradiction("weights", format!("must sum to 100, not {sum}"));
+        }
+        let percents = [
+            ("score.without_loans", self.score.without_loans),
+            ("score.nothing_due_percent", self.score.nothing_due_percent),
+            ("score.loss_per_loan_this_year_percent", self.score.loss_per_loan_this_year_percent),
+            ("caps.instalments_percent_of_income", self.caps.instalments_percent_of_income),
+        ];
+        if let Some((field, value)) = percents.into_iter().find(|(_, value)| *value > FULL_PERCENT) {
+            return contradiction(field, format!("must be from 0 to 100, not {value}"));
+        }
+        if self.score.full_track_record_loans == 0 {
+            return contradiction("score.full_track_record_loans", "must be at least 1".to_owned());
+        }
+        if let Some(floor) = self.floors.iter().find(|floor| floor.score_above >= FULL_PERCENT) {
+            return contradiction("floors", format!("score_above must be below 100, not {}", floor.score_above));
+        }
+        if self.floors.is_empty() {
+            return contradiction("floors", "must name at least one".to_owned());
+        }
+        let ordered = |pair: &[Floor]| match pair {
+            [higher, lower] => higher.score_above > lower.score_above && higher.minimum_rate <= lower.minimum_rate,
+            _ => true,
+        };
+        if !self.floors.windows(2).all(ordered) {
+            return contradiction("floors", "must fall in score and rise in rate".to_owned());
+        }
+        Ok(())
+    }
+}
