@@ -1,0 +1,8 @@
+//! The credit-profiles read model: income, limit and loans of a customer in one row, so that eligibility is one
+//! primary-key lookup and the same arithmetic as a decision.
+
+mod read;
+mod write;
+
+pub use read::find;
+pub(crate) use write::write;
