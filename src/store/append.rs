@@ -1,0 +1,179 @@
+//! Appending: events of any number of streams, and what must stand or fall with them, in one statement.
+//!
+//! The primary key (type, id, sequence) is the optimistic lock: whoever appends second at the same version gets
+//! [`AppendError::Conflict`]. The statement locks `events` before it draws a position and holds the lock until it
+//! ends, which is what [`super::gap`] relies on.
+
+use cqrs_es::persist::SerializedEvent;
+use sqlx::PgPool;
+use sqlx::error::DatabaseError;
+
+/// What is appended together, or not at all.
+#[derive(Debug, Default, Clone)]
+pub struct Append {
+    events: EventColumns,
+    phone_numbers: Vec<String>,
+    phone_customers: Vec<i64>,
+    imported: ImportedColumns,
+}
+
+#[derive(Debug, Default, Clone)]
+struct EventColumns {
+    aggregate_types: Vec<String>,
+    aggregate_ids: Vec<String>,
+    sequences: Vec<i64>,
+    event_types: Vec<String>,
+    event_versions: Vec<String>,
+    payloads: Vec<String>,
+    metadata: Vec<String>,
+}
+
+#[derive(Debug, Default, Clone)]
+struct ImportedColumns {
+    kinds: Vec<String>,
+    source_keys: Vec<String>,
+    ids: Vec<i64>,
+    digests: Vec<Vec<u8>>,
+}
+
+/// Why nothing was appended.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError {
+    /// A stream is no longer at the version it was loaded at.
+    #[error("a stream has moved on since it was loaded")]
+    Conflict,
+    /// Another customer has the phone number.
+    #[error("the phone number is taken")]
+    PhoneNumberTaken(String),
+    /// The database refused or did not answer.
+    #[error("the event store did not take the events")]
+    Store(#[source] sqlx::Error),
+}
+
+const INSERT_EVENTS: &str = "
+insert into events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata)
+select aggregate_type, aggregate_id, sequence, event_type, event_version, payload::json, metadata::json
+from unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[]) with ordinality
+     as e (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata, place)
+order by place
+returning position";
+
+const INSERT_RESERVATIONS: &str = "
+with numbers as (
+    insert into phone_numbers (phone_number, customer_id) select * from unnest($8::text[], $9::bigint[])
+), imported as (
+    insert into imported_rows (kind, source_key, id, digest)
+    select * from unnest($10::text[], $11::text[], $12::bigint[], $13::bytea[])
+)";
+
+impl Append {
+    /// Just these events.
+    #[must_use]
+    pub fn of(events: &[SerializedEvent]) -> Self {
+        let mut append = Self::default();
+        append.push(events);
+        append
+    }
+
+    /// Adds events.
+    pub fn push(&mut self, events: &[SerializedEvent]) {
+        let columns = &mut self.events;
+        for event in events {
+            columns.aggregate_types.push(event.aggregate_type.clone());
+            columns.aggregate_ids.push(event.aggregate_id.clone());
+            // No stream has 2^63 events; the unique key would refuse a wrong sequence.
+            columns.sequences.push(i64::try_from(event.sequence).unwrap_or(i64::MAX));
+            columns.event_types.push(event.event_type.clone());
+            columns.event_versions.push(event.event_version.clone());
+            columns.payloads.push(event.payload.to_string());
+            columns.metadata.push(event.metadata.to_string());
+        }
+    }
+
+    /// Takes a phone number for a customer in the same transaction.
+    pub fn reserve_phone_number(&mut self, phone_number: &str, customer_id: i64) {
+        self.phone_numbers.push(phone_number.to_owned());
+        self.phone_customers.push(customer_id);
+    }
+
+    /// Remembers in the same transaction which id a row of a workbook became.
+    pub fn remember_imported(&mut self, kind: &str, source_key: String, id: i64, digest: Vec<u8>) {
+        self.imported.kinds.push(kind.to_owned());
+        self.imported.source_keys.push(source_key);
+        self.imported.ids.push(id);
+        self.imported.digests.push(digest);
+    }
+
+    fn reserves_nothing(&self) -> bool {
+        self.phone_numbers.is_empty() && self.imported.kinds.is_empty()
+    }
+}
+
+/// Appends in one round trip and one transaction; returns the highest position, 0 when there was nothing to append.
+///
+/// # Errors
+/// [`AppendError`]; then nothing was appended, unless the connection broke before the answer came.
+pub async fn append(pool: &PgPool, append: &Append) -> Result<i64, AppendError> {
+    let events = &append.events;
+    let statement = if append.reserves_nothing() {
+        INSERT_EVENTS.to_owned()
+    } else {
+        format!("{INSERT_RESERVATIONS}{INSERT_EVENTS}")
+    };
+    let mut query = sqlx::query_scalar::<_, i64>(&statement)
+        .bind(&events.aggregate_types)
+        .bind(&events.aggregate_ids)
+        .bind(&events.sequences)
+        .bind(&events.event_types)
+        .bind(&events.event_versions)
+        .bind(&events.payloads)
+        .bind(&events.metadata);
+    if !append.reserves_nothing() {
+        let imported = &append.imported;
+        query = query
+            .bind(&append.phone_numbers)
+            .bind(&append.phone_customers)
+            .bind(&imported.kinds)
+            .bind(&imported.source_keys)
+            .bind(&imported.ids)
+            .bind(&imported.digests);
+    }
+    let positions = query.fetch_all(pool).await.map_err(AppendError::from)?;
+    Ok(positions.into_iter().max().unwrap_or(0))
+}
+
+impl From<sqlx::Error> for AppendError {
+    fn from(error: sqlx::Error) -> Self {
+        match error.as_database_error().map(Refused::from) {
+            Some(Refused::StreamTaken | Refused::Deadlock) => Self::Conflict,
+            Some(Refused::PhoneNumberTaken(taken)) => Self::PhoneNumberTaken(taken),
+            Some(Refused::Otherwise) | None => Self::Store(error),
+        }
+    }
+}
+
+/// What PostgreSQL's error says about the append.
+enum Refused {
+    StreamTaken,
+    PhoneNumberTaken(String),
+    Deadlock,
+    Otherwise,
+}
+
+impl From<&(dyn DatabaseError + 'static)> for Refused {
+    fn from(error: &(dyn DatabaseError + 'static)) -> Self {
+        match (error.code().as_deref(), error.constraint()) {
+            (Some("23505"), Some("events_pkey" | "imported_rows_pkey")) => Self::StreamTaken,
+            (Some("23505"), Some("phone_numbers_pkey")) => Self::PhoneNumberTaken(conflicting_key(error)),
+            (Some("40001" | "40P01"), _) => Self::Deadlock,
+            _ => Self::Otherwise,
+        }
+    }
+}
+
+/// The key in PostgreSQL's detail: `Key (phone_number)=(9876543210) already exists.`
+fn conflicting_key(error: &(dyn DatabaseError + 'static)) -> String {
+    let detail = error.try_downcast_ref::<sqlx::postgres::PgDatabaseError>().and_then(|error| error.detail());
+    let key = detail.and_then(|detail| detail.split_once(")=(")).and_then(|(_, rest)| rest.split_once(')'));
+    key.map_or_else(String::new, |(key, _)| key.to_owned())
+}

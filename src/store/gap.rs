@@ -1,0 +1,53 @@
+//! When a gap in the positions is dead.
+//!
+//! Positions are drawn in order but commit out of order. An appender holds a row-exclusive lock on `events` from
+//! before it draws its position until it ends. So once a position `p` is seen committed, every transaction that can
+//! still fill a gap below `p` holds that lock now: `pg_locks` names exactly those. When they have all ended, what
+//! still is not there will never be. No timer takes part in it, and a transaction that does not write events holds
+//! nothing back.
+
+use std::collections::HashSet;
+
+use sqlx::{PgPool, Row};
+
+/// A transaction that may still commit events. `virtual_id` is unique for as long as the transaction lasts.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Appender {
+    virtual_id: String,
+    /// Its backend's process id; `None` for a prepared transaction.
+    pub pid: Option<i32>,
+}
+
+impl Appender {
+    /// Whether it is prepared and waits for its second phase. Preparing gives a transaction a new identity here.
+    #[must_use]
+    pub const fn is_prepared(&self) -> bool {
+        self.pid.is_none()
+    }
+}
+
+/// The transactions of an earlier look that may still commit, given those that run now. Where one is gone, it may
+/// have been prepared meanwhile, so the prepared ones are waited for with it.
+#[must_use]
+pub fn still_running(earlier: &HashSet<Appender>, running: &HashSet<Appender>) -> HashSet<Appender> {
+    let some_gone = earlier.iter().any(|appender| !running.contains(appender));
+    running.iter().filter(|now| earlier.contains(now) || (some_gone && now.is_prepared())).cloned().collect()
+}
+
+/// The transactions that now hold the lock of an appender.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn appenders(pool: &PgPool) -> Result<HashSet<Appender>, sqlx::Error> {
+    let rows = sqlx::query(
+        "select virtualtransaction, pid from pg_locks
+         where locktype = 'relation' and relation = 'events'::regclass
+           and database = (select oid from pg_database where datname = current_database())
+           and mode = 'RowExclusiveLock' and granted",
+    )
+    .fetch_all(pool)
+    .await?;
+    rows.into_iter()
+        .map(|row| Ok(Appender { virtual_id: row.try_get("virtualtransaction")?, pid: row.try_get("pid")? }))
+        .collect()
+}

@@ -1,0 +1,79 @@
+//! The event log in PostgreSQL: loads go through postgres-es, appends and ordered reads are this module's own.
+//!
+//! postgres-es is used in plain event-store mode only. Its snapshot and aggregate stores apply every event twice, its
+//! `persist` makes a round trip per event, and its replay orders by stream and ends early on a broken connection;
+//! [`repository`] is the seam at which the log does better while loads stay on the library.
+
+pub mod append;
+pub mod gap;
+pub mod ids;
+pub mod migrate;
+pub mod reader;
+pub mod repository;
+pub mod tail;
+
+use cqrs_es::persist::{EventStoreAggregateContext, PersistedEventStore};
+use cqrs_es::{Aggregate, AggregateError, EventStore};
+use sqlx::PgPool;
+
+use self::repository::EventRepository;
+
+/// The event log.
+#[derive(Clone)]
+pub struct EventLog {
+    pool: PgPool,
+}
+
+/// An aggregate as its stream tells it, with the version it stands at: 0 for a stream that does not exist.
+pub type Loaded<A> = EventStoreAggregateContext<A>;
+
+impl EventLog {
+    /// A log on a pool of connections to its database.
+    #[must_use]
+    pub const fn new(pool: PgPool) -> Self {
+        Self { pool }
+    }
+
+    /// The connections.
+    #[must_use]
+    pub const fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// Folds an aggregate from its stream.
+    ///
+    /// # Errors
+    /// When the store does not answer, or holds an event that this build cannot read.
+    pub async fn load<A>(&self, id: i64) -> Result<Loaded<A>, LoadError>
+    where
+        A: Aggregate<Error: Send + Sync + 'static>,
+    {
+        let repository = EventRepository::new(self.pool.clone());
+        let store = PersistedEventStore::<EventRepository, A>::new_event_store(repository);
+        store.load_aggregate(&id.to_string()).await.map_err(LoadError::from)
+    }
+}
+
+/// Why an aggregate could not be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The database did not answer.
+    #[error("the event store did not answer")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The stream holds what this build cannot read.
+    #[error("the stream cannot be read")]
+    Unreadable(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl<E: std::error::Error + Send + Sync + 'static> From<AggregateError<E>> for LoadError {
+    fn from(error: AggregateError<E>) -> Self {
+        match error {
+            AggregateError::DeserializationError(source) => Self::Unreadable(source),
+            AggregateError::DatabaseConnectionError(source) | AggregateError::UnexpectedError(source) => {
+                Self::Unavailable(source)
+            }
+            AggregateError::UserError(source) => Self::Unreadable(Box::new(source)),
+            AggregateError::AggregateConflict => Self::Unavailable("a load reported a conflict".into()),
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Ordered reads of the log. Unlike the library's replay they order by position, know all types, and fail when the
+//! connection fails.
+
+use aggregates::ids::CustomerId;
+use chrono::{DateTime, Utc};
+use projections::{PARTITIONS, Partition, StoredEvent};
+use serde_json::value::RawValue;
+use sqlx::types::Json;
+use sqlx::{FromRow, PgPool};
+
+#[derive(FromRow)]
+struct Row {
+    position: i64,
+    recorded_at: DateTime<Utc>,
+    customer_id: i64,
+    aggregate_type: String,
+    aggregate_id: String,
+    sequence: i64,
+    event_type: String,
+    event_version: String,
+    payload: Json<Box<RawValue>>,
+    metadata: Json<Box<RawValue>>,
+}
+
+impl TryFrom<Row> for StoredEvent {
+    type Error = sqlx::Error;
+
+    fn try_from(row: Row) -> Result<Self, sqlx::Error> {
+        let customer_id =
+            CustomerId::try_from(row.customer_id).map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+        Ok(Self {
+            position: row.position,
+            recorded_at: row.recorded_at,
+            customer_id,
+            aggregate_type: row.aggregate_type,
+            aggregate_id: row.aggregate_id,
+            sequence: row.sequence,
+            event_type: row.event_type,
+            event_version: row.event_version,
+            payload: row.payload.0,
+            metadata: row.metadata.0,
+        })
+    }
+}
+
+/// Committed events with a position over `after`, in order, at most `limit`. What is still being committed may be
+/// missing among them: [`super::tail`] knows how to tell.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn read_after(pool: &PgPool, after: i64, limit: i64) -> Result<Vec<StoredEvent>, sqlx::Error> {
+    let rows: Vec<Row> = sqlx::query_as(
+        "select position, recorded_at, customer_id, aggregate_type, aggregate_id, sequence,
+                event_type, event_version, payload, metadata
+         from events where position > $1 order by position limit $2",
+    )
+    .bind(after)
+    .bind(limit)
+    .fetch_all(pool)
+    .await?;
+    rows.into_iter().map(StoredEvent::try_from).collect()
+}
+
+/// Events of one partition with a position over `after` and up to `to`, in order, at most `limit`.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn read_partition(
+    pool: &PgPool,
+    partition: Partition,
+    after: i64,
+    to: i64,
+    limit: i64,
+) -> Result<Vec<StoredEvent>, sqlx::Error> {
+    let rows: Vec<Row> = sqlx::query_as(
+        "select position, recorded_at, customer_id, aggregate_type, aggregate_id, sequence,
+                event_type, event_version, payload, metadata
+         from events where position > $1 and position <= $2 and customer_id % $3 = $4
+         order by position limit $5",
+    )
+    .bind(after)
+    .bind(to)
+    .bind(i64::from(PARTITIONS))
+    .bind(i64::from(partition.number()))
+    .bind(limit)
+    .fetch_all(pool)
+    .await?;
+    rows.into_iter().map(StoredEvent::try_from).collect()
+}
+
+/// The position of a partition's last event at or before `to`; 0 when there is none.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn last_in_partition(pool: &PgPool, partition: Partition, to: i64) -> Result<i64, sqlx::Error> {
+    let last: Option<i64> = sqlx::query_scalar(
+        "select position from events where position <= $1 and customer_id % $2 = $3 order by position desc limit 1",
+    )
+    .bind(to)
+    .bind(i64::from(PARTITIONS))
+    .bind(i64::from(partition.number()))
+    .fetch_optional(pool)
+    .await?;
+    Ok(last.unwrap_or(0))
+}
+
+/// The highest committed position; 0 for an empty log.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn head(pool: &PgPool) -> Result<i64, sqlx::Error> {
+    let head: Option<i64> = sqlx::query_scalar("select max(position) from events").fetch_one(pool).await?;
+    Ok(head.unwrap_or(0))
+}
