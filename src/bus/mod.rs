@@ -1,0 +1,195 @@
+//! The fan-out: NATS JetStream, as a carrier that may lose, repeat or reorder anything at any time.
+//!
+//! PostgreSQL is the truth. A message carries its event, its position and the position before it in its partition,
+//! so that a reader sees what it missed and fetches it from the log. Whatever happens here costs time, never
+//! correctness.
+
+pub mod message;
+pub mod wake;
+
+use std::time::Duration;
+
+use async_nats::connection::State;
+use async_nats::jetstream::consumer::{AckPolicy, PullConsumer, pull};
+use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::stream::{self, DiscardPolicy, RetentionPolicy, StorageType};
+use async_nats::jetstream::{self, Context};
+use futures::future::try_join_all;
+use projections::{Partition, Projection};
+
+use self::message::Message;
+
+const STREAM_MAX_AGE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+const RECONNECT_DELAY: Duration = Duration::from_millis(250);
+const ACK_WAIT: Duration = Duration::from_secs(30);
+const PULL_EXPIRES: Duration = Duration::from_secs(30);
+const PULL_HEARTBEAT: Duration = Duration::from_secs(5);
+const MAX_ACK_PENDING_MESSAGES: i64 = 10_000;
+/// How many messages a consumer asks for at once.
+pub const PULL_MESSAGES: usize = 500;
+
+/// What went wrong with NATS; the log is not affected.
+#[derive(Debug, thiserror::Error)]
+#[error("NATS: {doing}")]
+pub struct BusError {
+    doing: &'static str,
+    #[source]
+    source: async_nats::Error,
+}
+
+/// Names the step that failed.
+fn failed<E: Into<async_nats::Error>>(doing: &'static str) -> impl FnOnce(E) -> BusError {
+    move |source| BusError { doing, source: source.into() }
+}
+
+/// A connection to NATS and the stream's name.
+#[derive(Clone)]
+pub struct Bus {
+    client: async_nats::Client,
+    context: Context,
+    stream: String,
+    stream_bytes: i64,
+}
+
+impl Bus {
+    /// Connects, now or as soon as the server can be reached, and again whenever the connection is lost. `stream`
+    /// names the stream and the first part of its subjects; it drops its oldest messages beyond `stream_bytes`.
+    ///
+    /// # Errors
+    /// When the address is not one.
+    pub async fn connect(url: &str, stream: &str, stream_bytes: i64) -> Result<Self, BusError> {
+        let address: async_nats::ServerAddr = url.parse().map_err(failed("reading the address"))?;
+        // The client does not take credentials from the address by itself.
+        let options = match (address.username(), address.password()) {
+            (Some(user), Some(password)) => {
+                async_nats::ConnectOptions::with_user_and_password(user.to_owned(), password.to_owned())
+            }
+            _ => async_nats::ConnectOptions::new(),
+        };
+        let client = options
+            .name("credit-approval")
+            .retry_on_initial_connect()
+            .request_timeout(Some(REQUEST_TIMEOUT))
+            .reconnect_delay_callback(|_| RECONNECT_DELAY)
+            .event_callback(|event| async move { tracing::info!(%event, "NATS connection") })
+            .connect(address)
+            .await
+            .map_err(failed("connecting"))?;
+        let context = jetstream::context::ContextBuilder::new()
+            .timeout(REQUEST_TIMEOUT)
+            .ack_timeout(REQUEST_TIMEOUT)
+            .build(client.clone());
+        Ok(Self { client, context, stream: stream.to_owned(), stream_bytes })
+    }
+
+    /// Whether the server can be reached now.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.client.connection_state() == State::Connected
+    }
+
+    fn subject(&self, partition: Partition) -> String {
+        format!("{}.events.{partition}", self.stream)
+    }
+
+    fn wake_subject(&self) -> String {
+        format!("{}.wake", self.stream)
+    }
+
+    /// Creates the stream where it is missing, and checks that the server has it as asked.
+    ///
+    /// # Errors
+    /// When the server does not answer, or has a stream of that name with other subjects or storage.
+    pub async fn ensure_stream(&self) -> Result<stream::Stream, BusError> {
+        let wanted = stream::Config {
+            name: self.stream.clone(),
+            subjects: vec![format!("{}.events.*", self.stream)],
+            retention: RetentionPolicy::Limits,
+            discard: DiscardPolicy::Old,
+            storage: StorageType::File,
+            max_bytes: self.stream_bytes,
+            max_age: STREAM_MAX_AGE,
+            duplicate_window: DUPLICATE_WINDOW,
+            num_replicas: 1,
+            ..stream::Config::default()
+        };
+        let stream = self.context.get_or_create_stream(wanted.clone()).await.map_err(failed("creating the stream"))?;
+        let has = &stream.cached_info().config;
+        if has.subjects != wanted.subjects || has.retention != wanted.retention || has.storage != wanted.storage {
+            return Err(failed("creating the stream")(format!(
+                "stream {} exists with other settings: {:?} {:?} {:?}",
+                self.stream, has.subjects, has.retention, has.storage
+            )));
+        }
+        Ok(stream)
+    }
+
+    /// The position that the stream's last message stands for; `None` for an empty stream.
+    ///
+    /// # Errors
+    /// When the server does not answer, or the message is not one of ours.
+    pub async fn last_position(&self, stream: &stream::Stream) -> Result<Option<i64>, BusError> {
+        let state = stream.get_info().await.map_err(failed("asking for the stream's state"))?.state;
+        if state.messages == 0 {
+            return Ok(None);
+        }
+        let last =
+            stream.get_raw_message(state.last_sequence).await.map_err(failed("reading the stream's last message"))?;
+        let message = Message::decode(&last.payload).map_err(failed("decoding the stream's last message"))?;
+        Ok(Some(message.position))
+    }
+
+    /// Publishes messages in order and waits until the stream holds them all.
+    ///
+    /// # Errors
+    /// When one is not acknowledged in time; those before it are held, those after it may be.
+    pub async fn publish(&self, messages: &[(Partition, Message)]) -> Result<(), BusError> {
+        let mut acknowledgements = Vec::with_capacity(messages.len());
+        for (partition, message) in messages {
+            let payload = message.encode().map_err(failed("encoding a message"))?;
+            let outgoing = PublishMessage::build().message_id(message.id()).payload(payload.into());
+            let acknowledgement = self
+                .context
+                .send_publish(self.subject(*partition), outgoing)
+                .await
+                .map_err(failed("publishing a message"))?;
+            acknowledgements.push(acknowledgement.into_future());
+        }
+        try_join_all(acknowledgements).await.map_err(failed("waiting for a message to be held"))?;
+        Ok(())
+    }
+
+    /// The messages of one partition for one projection, through its durable consumer.
+    ///
+    /// # Errors
+    /// When the server does not answer, or does not filter as asked.
+    pub async fn consume(&self, projection: Projection, partition: Partition) -> Result<pull::Stream, BusError> {
+        let name = format!("{projection}-{partition}");
+        let subject = self.subject(partition);
+        let config = pull::Config {
+            durable_name: Some(name.clone()),
+            filter_subject: subject.clone(),
+            ack_policy: AckPolicy::All,
+            ack_wait: ACK_WAIT,
+            max_ack_pending: MAX_ACK_PENDING_MESSAGES,
+            ..pull::Config::default()
+        };
+        let stream = self.context.get_stream_no_info(&self.stream).await.map_err(failed("looking up the stream"))?;
+        let consumer: PullConsumer =
+            stream.get_or_create_consumer(&name, config).await.map_err(failed("creating a consumer"))?;
+        let filter = &consumer.cached_info().config.filter_subject;
+        if *filter != subject {
+            return Err(failed("creating a consumer")(format!("{name} filters '{filter}', not '{subject}'")));
+        }
+        consumer
+            .stream()
+            .max_messages_per_batch(PULL_MESSAGES)
+            .expires(PULL_EXPIRES)
+            .heartbeat(PULL_HEARTBEAT)
+            .messages()
+            .await
+            .map_err(failed("starting a consumer"))
+    }
+}

@@ -1,0 +1,115 @@
+//! The relay: publishes the log to JetStream, in order, without a gap.
+//!
+//! One relay works at a time: it holds an advisory lock, and the others stand by. It keeps no record of its own
+//! progress but resumes from what the stream last holds; where the stream is empty (new, or wiped) it publishes
+//! markers, from which workers see what they must fetch from the log. Two relays at once, after a lost connection,
+//! would cost duplicates and nothing else.
+
+mod chain;
+
+use std::time::Duration;
+
+use sqlx::postgres::PgConnection;
+use sqlx::{Connection, PgPool};
+use tokio_util::sync::CancellationToken;
+
+use crate::bus::wake::{Follower, Wake};
+use crate::bus::{Bus, BusError};
+use crate::store::tail::{LogTail, Tailed, settled_head};
+
+use self::chain::Chain;
+
+const LOCK_CLASS: i32 = 0x4352;
+const LOCK_RELAY: i32 = 1;
+const STAND_BY: Duration = Duration::from_millis(500);
+const HELD_LOOK_AGAIN: Duration = Duration::from_millis(1);
+const RETRY: Duration = Duration::from_millis(500);
+const CONFIRM_LOCK_EVERY: Duration = Duration::from_secs(1);
+
+/// Why relaying was interrupted; it is taken up again.
+#[derive(Debug, thiserror::Error)]
+enum Interrupted {
+    #[error("the log did not answer")]
+    Log(#[from] sqlx::Error),
+    #[error("the stream did not take the events")]
+    Bus(#[from] BusError),
+}
+
+/// The relay's parts.
+pub struct Relay {
+    /// The log's connections.
+    pub log: PgPool,
+    /// Where to publish.
+    pub bus: Bus,
+    /// Who says that something was appended.
+    pub wake: Wake,
+}
+
+impl Relay {
+    /// Relays until stopped, standing by while another relay works.
+    pub async fn run(self, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            let outcome = match self.lock().await {
+                Ok(_) if !self.bus.is_connected() => None,
+                Ok(Some(lock)) => stop.run_until_cancelled(self.work(lock)).await,
+                Ok(None) => None,
+                Err(error) => Some(Err(error.into())),
+            };
+            let pause = match outcome {
+                Some(Err(error)) => {
+                    let error: &dyn std::error::Error = &error;
+                    tracing::warn!(error, "the relay was interrupted and tries again");
+                    RETRY
+                }
+                Some(Ok(())) | None => STAND_BY,
+            };
+            stop.run_until_cancelled(tokio::time::sleep(pause)).await;
+        }
+    }
+
+    /// A connection that holds the relay's lock, `None` while another one does.
+    async fn lock(&self) -> Result<Option<PgConnection>, sqlx::Error> {
+        let mut connection = self.log.acquire().await?.detach();
+        let held: bool = sqlx::query_scalar("select pg_try_advisory_lock($1, $2)")
+            .bind(LOCK_CLASS)
+            .bind(LOCK_RELAY)
+            .fetch_one(&mut connection)
+            .await?;
+        if held {
+            return Ok(Some(connection));
+        }
+        connection.close().await?;
+        Ok(None)
+    }
+
+    async fn work(&self, mut lock: PgConnection) -> Result<(), Interrupted> {
+        let (mut tail, mut chain) = self.resume().await?;
+        tracing::info!(position = tail.position(), "relaying");
+        let mut confirmed = tokio::time::Instant::now();
+        loop {
+            if confirmed.elapsed() > CONFIRM_LOCK_EVERY {
+                // The lock goes with its connection: ask whether that is still there.
+                lock.ping().await?;
+                confirmed = tokio::time::Instant::now();
+            }
+            match tail.next().await? {
+                Tailed::Events(events) => self.bus.publish(&chain.link(events)).await?,
+                Tailed::AtHead => self.wake.wait(Follower::Relay).await,
+                Tailed::Held => tokio::time::sleep(HELD_LOOK_AGAIN).await,
+            }
+        }
+    }
+
+    /// Takes up where the stream ends.
+    async fn resume(&self) -> Result<(LogTail, Chain), Interrupted> {
+        let stream = self.bus.ensure_stream().await?;
+        if let Some(position) = self.bus.last_position(&stream).await? {
+            let chain = Chain::at(&self.log, position).await?;
+            return Ok((LogTail::new(self.log.clone(), position), chain));
+        }
+        let head = settled_head(&self.log).await?;
+        let chain = Chain::at(&self.log, head).await?;
+        self.bus.publish(&chain.markers(head)).await?;
+        Ok((LogTail::new(self.log.clone(), head), chain))
+    }
+}
