@@ -1,0 +1,104 @@
+//! How far the read models have come, for whoever waits for a write to become visible.
+//!
+//! Workers of this process report their checkpoints as they commit them. For workers elsewhere the checkpoints are
+//! read from the database, but only while somebody waits.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use projections::{PARTITIONS, Partition, Projection, checkpoint};
+use sqlx::PgPool;
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+const SLOTS: usize = Projection::ALL.len() * PARTITIONS as usize;
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// The last applied position of every projection and partition.
+pub struct Progress {
+    slots: Vec<watch::Sender<i64>>,
+    waiting: AtomicUsize,
+    someone_waits: Notify,
+}
+
+/// Counts a waiter for as long as it lives.
+struct Waiting<'a>(&'a Progress);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        let slots = (0..SLOTS).map(|_| watch::Sender::new(0)).collect();
+        Self { slots, waiting: AtomicUsize::new(0), someone_waits: Notify::new() }
+    }
+}
+
+impl Progress {
+    fn slot(&self, projection: Projection, partition: Partition) -> &watch::Sender<i64> {
+        &self.slots[projection.index() * usize::from(PARTITIONS) + partition.index()]
+    }
+
+    /// A worker of this process stands at `position`; after a crash of the database that may be earlier than before.
+    pub fn set(&self, projection: Projection, partition: Partition, position: i64) {
+        self.slot(projection, partition).send_replace(position);
+    }
+
+    /// A checkpoint was read; what a worker has reported since stands.
+    fn raise(&self, projection: Projection, partition: Partition, position: i64) {
+        self.slot(projection, partition).send_if_modified(|at| {
+            let rises = position > *at;
+            *at = position.max(*at);
+            rises
+        });
+    }
+
+    /// Waits until every read model has applied the partition up to `position`; `false` when that takes longer than
+    /// `at_most`.
+    pub async fn reached(&self, partition: Partition, position: i64, at_most: Duration) -> bool {
+        let _waiting = self.waiting();
+        let all = async {
+            for projection in Projection::ALL {
+                // The sender lives as long as `self`, so waiting ends only by being there.
+                let _ = self.slot(projection, partition).subscribe().wait_for(|at| *at >= position).await;
+            }
+        };
+        tokio::time::timeout(at_most, all).await.is_ok()
+    }
+
+    fn waiting(&self) -> Waiting<'_> {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        self.someone_waits.notify_one();
+        Waiting(self)
+    }
+
+    /// Reads the checkpoints while somebody waits, until stopped.
+    pub async fn watch_database(&self, read_models: &PgPool, stop: CancellationToken) {
+        let watching = async {
+            loop {
+                if self.waiting.load(Ordering::Relaxed) == 0 {
+                    self.someone_waits.notified().await;
+                }
+                tokio::time::sleep(LOOK_EVERY).await;
+                if self.waiting.load(Ordering::Relaxed) > 0 {
+                    self.look(read_models).await;
+                }
+            }
+        };
+        stop.run_until_cancelled(watching).await;
+    }
+
+    async fn look(&self, read_models: &PgPool) {
+        match checkpoint::load_all(read_models).await {
+            Ok(checkpoints) => {
+                for (projection, partition, position) in checkpoints {
+                    self.raise(projection, partition, position);
+                }
+            }
+            Err(error) => tracing::debug!(%error, "could not read the checkpoints"),
+        }
+    }
+}
