@@ -1,0 +1,102 @@
+//! Applying for a loan: the decision in the customer's stream and the loan that it opens are one transaction.
+
+use std::sync::Arc;
+
+use aggregates::customer::{ApplyForLoan, Customer, CustomerCommand, CustomerEvent, Decided};
+use aggregates::ids::{CustomerId, DecisionId, LoanId};
+use aggregates::loan::{Loan, LoanCommand, LoanEvent, LoanTerms, OpenLoan};
+use aggregates::policy::decision::{Application, Assessment};
+use chrono::Utc;
+
+use super::{CommandError, Commands, Committed, MAX_ATTEMPTS, Origin, handle, pause, serialize};
+use crate::store::append::{Append, AppendError, append};
+use crate::store::ids::draw_decision_and_loan;
+
+/// A decision, and the loan where it was approved.
+#[derive(Debug, Clone)]
+pub struct LoanApplication {
+    /// Which decision.
+    pub decision_id: DecisionId,
+    /// The loan, if it was approved.
+    pub loan_id: Option<LoanId>,
+    /// How it came about.
+    pub assessment: Assessment,
+}
+
+impl Commands {
+    /// Decides over an application and opens the loan if it is approved.
+    ///
+    /// The decision is taken from the customer's stream and appended at the version it was taken from; where another
+    /// process was faster it is taken again, from what the stream holds then.
+    ///
+    /// # Errors
+    /// [`CommandError`], among them a refusal when there is no such customer. A declined application is no error.
+    pub async fn apply_for_loan(
+        &self,
+        customer_id: CustomerId,
+        application: Application,
+        origin: &Origin,
+    ) -> Result<Committed<LoanApplication>, CommandError> {
+        let _turn = self.queue.turn(customer_id).await;
+        for _ in 0..MAX_ATTEMPTS {
+            let (to_append, decided) = self.decide_application(customer_id, application.clone(), origin).await?;
+            match append(self.log.pool(), &to_append).await {
+                Ok(position) => return Ok(self.committed(customer_id, position, decided).await),
+                Err(AppendError::Conflict) => pause().await,
+                Err(error @ (AppendError::PhoneNumberTaken(_) | AppendError::Store(_))) => {
+                    return Err(CommandError::Store(error));
+                }
+            }
+        }
+        Err(CommandError::Contention)
+    }
+
+    async fn decide_application(
+        &self,
+        customer_id: CustomerId,
+        application: Application,
+        origin: &Origin,
+    ) -> Result<(Append, LoanApplication), CommandError> {
+        let mut customer = self.log.load::<Customer>(customer_id.get()).await?;
+        let (decision_id, loan_id) = draw_decision_and_loan(self.log.pool()).await?;
+        let at = Utc::now();
+        let command = ApplyForLoan {
+            decision_id,
+            loan_id,
+            application,
+            policy: Arc::clone(&self.policy),
+            today: self.calendar.day(at),
+            at,
+        };
+        let events = handle(&mut customer.aggregate, CustomerCommand::ApplyForLoan(command)).await?;
+        let decided = events.iter().find_map(CustomerEvent::decision).ok_or(CommandError::Undecided)?;
+        let opened = open(customer_id, &decided).await?;
+        let outcome = LoanApplication {
+            decision_id,
+            loan_id: decided.loan.map(|loan| loan.loan_id),
+            assessment: decided.assessment.clone(),
+        };
+        let metadata = origin.metadata(customer_id);
+        let mut append = Append::default();
+        append.push(&serialize::<Customer>(customer_id.get(), customer.current_sequence, events, &metadata)?);
+        append.push(&serialize::<Loan>(loan_id.get(), 0, opened, &metadata)?);
+        Ok((append, outcome))
+    }
+}
+
+/// The first event of the loan that a decision opens; none for a decline.
+async fn open(customer_id: CustomerId, decided: &Decided<'_>) -> Result<Vec<LoanEvent>, CommandError> {
+    let Some(loan) = decided.loan else { return Ok(Vec::new()) };
+    let terms = LoanTerms {
+        loan_id: loan.loan_id,
+        customer_id,
+        principal: loan.principal,
+        interest_rate: decided.assessment.corrected_rate,
+        tenure: loan.tenure,
+        instalment: loan.instalment,
+        started_on: loan.started_on,
+        ends_on: loan.ends_on,
+    };
+    let command = OpenLoan { decision_id: decided.decision_id, terms, at: decided.decided_at };
+    Ok(handle(&mut Loan::default(), LoanCommand::Open(command)).await?)
+}

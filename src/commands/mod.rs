@@ -1,0 +1,187 @@
+//! Executing commands: load, decide, append, and decide again when somebody else was faster.
+//!
+//! What the domain refuses, what kept on conflicting and what the store failed at are three different things here:
+//! [`CommandError`]. Nothing in this module knows HTTP, and no decision looks at a read model.
+
+mod apply_for_loan;
+mod queue;
+mod register;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aggregates::customer::CustomerRefusal;
+use aggregates::ids::CustomerId;
+use aggregates::loan::LoanRefusal;
+use aggregates::policy::Policy;
+use chrono::{DateTime, FixedOffset, NaiveDate, Utc};
+use cqrs_es::event_sink::EventSink;
+use cqrs_es::persist::SerializedEvent;
+use cqrs_es::{Aggregate, EventEnvelope};
+use projections::Partition;
+use rand::RngExt;
+
+use crate::bus::wake::Wake;
+use crate::store::append::AppendError;
+use crate::store::ids::IdError;
+use crate::store::{EventLog, LoadError};
+
+pub use self::apply_for_loan::LoanApplication;
+pub use self::register::Registration;
+
+use self::queue::CustomerQueue;
+
+/// How often a command is decided again before it is given up. A conflict means that another one succeeded, so this
+/// many in a row mean that this many processes were each faster once.
+const MAX_ATTEMPTS: u32 = 64;
+const MAX_PAUSE_MILLISECONDS: u64 = 20;
+
+/// What a command came from, recorded with its events.
+#[derive(Debug, Clone, Default)]
+pub struct Origin {
+    /// The request that led to it.
+    pub request_id: Option<String>,
+    /// W3C trace context.
+    pub traceparent: Option<String>,
+}
+
+impl Origin {
+    /// The metadata of events about a customer.
+    #[must_use]
+    pub fn metadata(&self, customer: CustomerId) -> HashMap<String, String> {
+        let optional = [("request_id", &self.request_id), ("traceparent", &self.traceparent)];
+        let mut metadata: HashMap<String, String> =
+            optional.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value.clone()?))).collect();
+        metadata.insert("customer_id".to_owned(), customer.to_string());
+        metadata
+    }
+}
+
+/// Where in the log a command's events ended: what a reader has to have seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogPlace {
+    /// Of the customer.
+    pub partition: Partition,
+    /// Of the last event.
+    pub position: i64,
+}
+
+/// A command's outcome and where it stands in the log.
+#[derive(Debug)]
+pub struct Committed<T> {
+    /// What came of it.
+    pub outcome: T,
+    /// Where.
+    pub place: LogPlace,
+}
+
+/// Why a command did not take effect.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// The customer aggregate refused.
+    #[error(transparent)]
+    Customer(#[from] CustomerRefusal),
+    /// The loan aggregate refused.
+    #[error(transparent)]
+    Loan(#[from] LoanRefusal),
+    /// Another customer has the phone number.
+    #[error("the phone number belongs to another customer")]
+    PhoneNumberTaken,
+    /// The domain answered an application with something else than a decision: a fault of this program.
+    #[error("the application led to no decision")]
+    Undecided,
+    /// Others were faster every time.
+    #[error("others were faster {MAX_ATTEMPTS} times in a row")]
+    Contention,
+    /// The stream could not be read.
+    #[error("the customer's stream could not be loaded")]
+    Load(#[from] LoadError),
+    /// No new id could be had.
+    #[error("no new id could be had")]
+    Id(#[from] IdError),
+    /// The events could not be written as JSON.
+    #[error("the events could not be encoded")]
+    Encode(#[source] cqrs_es::persist::PersistenceError),
+    /// The store failed; whether it took the events is not known.
+    #[error("the events could not be stored")]
+    Store(#[source] AppendError),
+}
+
+/// The day by which business is done: UTC shifted by a fixed offset.
+#[derive(Debug, Clone, Copy)]
+pub struct BusinessCalendar(pub FixedOffset);
+
+impl BusinessCalendar {
+    /// The business day of an instant.
+    #[must_use]
+    pub fn day(&self, at: DateTime<Utc>) -> NaiveDate {
+        at.with_timezone(&self.0).date_naive()
+    }
+
+    /// The business day now.
+    #[must_use]
+    pub fn today(&self) -> NaiveDate {
+        self.day(Utc::now())
+    }
+}
+
+/// Executes commands.
+pub struct Commands {
+    log: EventLog,
+    policy: Arc<Policy>,
+    calendar: BusinessCalendar,
+    wake: Wake,
+    queue: CustomerQueue,
+}
+
+impl Commands {
+    /// An executor on a log, under a policy.
+    #[must_use]
+    pub fn new(log: EventLog, policy: Arc<Policy>, calendar: BusinessCalendar, wake: Wake) -> Self {
+        Self { log, policy, calendar, wake, queue: CustomerQueue::default() }
+    }
+
+    async fn committed<T>(&self, customer: CustomerId, position: i64, outcome: T) -> Committed<T> {
+        self.wake.appended().await;
+        Committed { outcome, place: LogPlace { partition: Partition::of(customer), position } }
+    }
+}
+
+/// The events that a command leads to, the aggregate having applied them.
+///
+/// # Errors
+/// The aggregate's refusal.
+pub async fn handle<A: Aggregate<Services = ()>>(
+    aggregate: &mut A,
+    command: A::Command,
+) -> Result<Vec<A::Event>, A::Error> {
+    let sink = EventSink::default();
+    aggregate.handle(command, &(), &sink).await?;
+    Ok(sink.collect().await)
+}
+
+/// Events as they are stored: in a stream, behind its version, with their metadata.
+///
+/// # Errors
+/// [`CommandError::Encode`]; the domain's events always encode.
+pub fn serialize<A: Aggregate>(
+    stream: i64,
+    version: usize,
+    events: Vec<A::Event>,
+    metadata: &HashMap<String, String>,
+) -> Result<Vec<SerializedEvent>, CommandError> {
+    let envelopes = events.into_iter().zip(version + 1..).map(|(payload, sequence)| EventEnvelope::<A> {
+        aggregate_id: stream.to_string(),
+        sequence,
+        payload,
+        metadata: metadata.clone(),
+    });
+    envelopes.map(|envelope| SerializedEvent::try_from(&envelope).map_err(CommandError::Encode)).collect()
+}
+
+/// A short random pause before deciding again, so that processes in step fall out of it.
+async fn pause() {
+    let milliseconds = rand::rng().random_range(0..=MAX_PAUSE_MILLISECONDS);
+    tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+}

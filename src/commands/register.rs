@@ -1,0 +1,62 @@
+//! Registering a customer: the event and the phone number's reservation are one transaction.
+
+use aggregates::customer::{Customer, CustomerCommand, CustomerEvent, RegisterCustomer};
+use aggregates::ids::CustomerId;
+use aggregates::money::Money;
+use aggregates::person::{MonthlyIncome, PersonalData};
+use chrono::Utc;
+
+use super::{CommandError, Commands, Committed, MAX_ATTEMPTS, Origin, handle, serialize};
+use crate::store::append::{Append, AppendError, append};
+use crate::store::ids::draw_customer;
+
+/// Who wants to become a customer.
+#[derive(Debug, Clone)]
+pub struct Registration {
+    /// Who it is.
+    pub personal: PersonalData,
+    /// Rupees a month.
+    pub monthly_income: MonthlyIncome,
+}
+
+impl Commands {
+    /// Registers a customer under a new id; answers that id and the approved limit in rupees.
+    ///
+    /// # Errors
+    /// [`CommandError`], among them [`CommandError::PhoneNumberTaken`].
+    pub async fn register(
+        &self,
+        registration: Registration,
+        origin: &Origin,
+    ) -> Result<Committed<(CustomerId, Money)>, CommandError> {
+        for _ in 0..MAX_ATTEMPTS {
+            let customer_id = draw_customer(self.log.pool()).await?;
+            let (to_append, limit) = first_event(customer_id, registration.clone(), origin).await?;
+            match append(self.log.pool(), &to_append).await {
+                Ok(position) => return Ok(self.committed(customer_id, position, (customer_id, limit)).await),
+                // An import took the id meanwhile: the next one is free.
+                Err(AppendError::Conflict) => {}
+                Err(AppendError::PhoneNumberTaken(_)) => return Err(CommandError::PhoneNumberTaken),
+                Err(error @ AppendError::Store(_)) => return Err(CommandError::Store(error)),
+            }
+        }
+        Err(CommandError::Contention)
+    }
+}
+
+async fn first_event(
+    customer_id: CustomerId,
+    registration: Registration,
+    origin: &Origin,
+) -> Result<(Append, Money), CommandError> {
+    let Registration { personal, monthly_income } = registration;
+    let phone_number = personal.phone_number.clone();
+    let command = RegisterCustomer { customer_id, personal, monthly_income, at: Utc::now() };
+    let mut customer = Customer::default();
+    let events: Vec<CustomerEvent> = handle(&mut customer, CustomerCommand::Register(command)).await?;
+    let limit = customer.profile().map_or(Money::ZERO, |profile| profile.approved_limit);
+    let events = serialize::<Customer>(customer_id.get(), 0, events, &origin.metadata(customer_id))?;
+    let mut append = Append::of(&events);
+    append.reserve_phone_number(phone_number.as_str(), customer_id.get());
+    Ok((append, limit))
+}
