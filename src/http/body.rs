@@ -1,0 +1,150 @@
+//! Request bodies: JSON objects whose fields are parsed once, into types that cannot be wrong, collecting every
+//! field that is wrong on the way.
+//!
+//! Numbers are read from their own text, never through a binary float.
+
+use aggregates::Invalid;
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Request};
+use axum::http::header;
+use rust_decimal::Decimal;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::number::parse_decimal;
+use super::problem::{FieldError, Problem};
+
+/// A field as it stands in the body; `None` when it is missing or null.
+pub(super) type Field<'a> = Option<&'a RawValue>;
+
+/// The bytes of a JSON body.
+pub(super) struct JsonBody(Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for JsonBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        if !is_json(&request) {
+            return Err(Problem::unsupported_media_type());
+        }
+        let bytes = Bytes::from_request(request, state)
+            .await
+            .map_err(|rejection| Problem::unreadable_body(rejection.status(), rejection.body_text()))?;
+        Ok(Self(bytes))
+    }
+}
+
+/// Whether the body claims to be JSON; without a claim it is taken for JSON.
+fn is_json(request: &Request) -> bool {
+    let Some(value) = request.headers().get(header::CONTENT_TYPE) else { return true };
+    let essence = value.to_str().unwrap_or("").split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+    essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
+}
+
+impl JsonBody {
+    /// The body's fields.
+    ///
+    /// # Errors
+    /// A problem that names the place where the JSON is malformed.
+    pub(super) fn fields<'a, T: Deserialize<'a>>(&'a self) -> Result<T, Problem> {
+        if self.0.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
+            return Err(Problem::invalid_field("body", "must be a JSON object"));
+        }
+        let mut json = serde_json::Deserializer::from_slice(&self.0);
+        let fields = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+            let path = error.path().to_string();
+            let field = if path == "." { "body".to_owned() } else { path };
+            Problem::invalid_field(field, format!("is not valid JSON: {}", error.inner()))
+        })?;
+        json.end().map_err(|error| Problem::invalid_field("body", format!("is not valid JSON: {error}")))?;
+        Ok(fields)
+    }
+}
+
+/// Collects what is wrong with the fields of one body.
+#[derive(Default)]
+pub(super) struct Fields {
+    errors: Vec<FieldError>,
+}
+
+impl Fields {
+    /// A field that must be there.
+    pub(super) fn required<T>(
+        &mut self,
+        name: &'static str,
+        field: Field<'_>,
+        parse: impl FnOnce(&RawValue) -> Result<T, Invalid>,
+    ) -> Option<T> {
+        match field {
+            Some(value) => self.parsed(name, parse(value)),
+            None => self.parsed(name, Err(Invalid("is missing".to_owned()))),
+        }
+    }
+
+    /// A field with a default.
+    pub(super) fn optional<T>(
+        &mut self,
+        name: &'static str,
+        field: Field<'_>,
+        default: T,
+        parse: impl FnOnce(&RawValue) -> Result<T, Invalid>,
+    ) -> Option<T> {
+        match field {
+            Some(value) => self.parsed(name, parse(value)),
+            None => Some(default),
+        }
+    }
+
+    fn parsed<T>(&mut self, name: &'static str, parsed: Result<T, Invalid>) -> Option<T> {
+        parsed.map_err(|Invalid(message)| self.errors.push(FieldError { field: name.to_owned(), message })).ok()
+    }
+
+    /// Everything that was wrong.
+    pub(super) fn into_problem(self) -> Problem {
+        Problem::invalid(self.errors)
+    }
+}
+
+/// A string.
+pub(super) fn text<T: for<'t> TryFrom<&'t str, Error = Invalid>>(value: &RawValue) -> Result<T, Invalid> {
+    T::try_from(&string(value)?)
+}
+
+/// Digits, as a string or as a plain integer.
+pub(super) fn digits<T: for<'t> TryFrom<&'t str, Error = Invalid>>(value: &RawValue) -> Result<T, Invalid> {
+    let literal = value.get();
+    if literal.bytes().all(|byte| byte.is_ascii_digit()) { T::try_from(literal) } else { text(value) }
+}
+
+/// A number, or a string that holds one.
+pub(super) fn number<T: TryFrom<Decimal, Error = Invalid>>(value: &RawValue) -> Result<T, Invalid> {
+    T::try_from(decimal(value)?)
+}
+
+/// A whole number, or a string that holds one.
+pub(super) fn integer<N: TryFrom<Decimal>, T: TryFrom<N, Error = Invalid>>(value: &RawValue) -> Result<T, Invalid> {
+    let decimal = decimal(value)?;
+    if !decimal.fract().is_zero() {
+        return Err(Invalid("must be an integer".to_owned()));
+    }
+    let integer = N::try_from(decimal).map_err(|_| Invalid("is out of range".to_owned()))?;
+    T::try_from(integer)
+}
+
+/// True or false.
+pub(super) fn boolean(value: &RawValue) -> Result<bool, Invalid> {
+    serde_json::from_str(value.get()).map_err(|_| Invalid("must be true or false".to_owned()))
+}
+
+fn string(value: &RawValue) -> Result<String, Invalid> {
+    serde_json::from_str(value.get()).map_err(|_| Invalid("must be a string".to_owned()))
+}
+
+fn decimal(value: &RawValue) -> Result<Decimal, Invalid> {
+    let literal = value.get();
+    match literal.as_bytes().first() {
+        Some(b'"') => parse_decimal(string(value)?.trim()),
+        Some(b'-' | b'0'..=b'9') => parse_decimal(literal),
+        _ => Err(Invalid("must be a number".to_owned())),
+    }
+}

@@ -1,0 +1,242 @@
+//! Problem documents (RFC 9457): the one shape in which an error leaves.
+//!
+//! A handler's error becomes a [`Problem`] here and nowhere else. The document is written by
+//! [`super::envelope`], which knows the request's id.
+
+use std::any::Any;
+
+use aggregates::customer::CustomerRefusal;
+use aggregates::loan::LoanRefusal;
+use axum::http::{Method, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use crate::commands::CommandError;
+
+/// A field of the request that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FieldError {
+    /// Its name in the request.
+    pub field: String,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+/// What went wrong, for programs (`kind`) and for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The status.
+    pub status: StatusCode,
+    /// The last part of the problem's type URI; stable.
+    pub kind: &'static str,
+    /// The kind in words; the same for every occurrence.
+    pub title: &'static str,
+    /// This occurrence in words.
+    pub detail: String,
+    /// The fields that are wrong.
+    pub errors: Vec<FieldError>,
+    /// After how many seconds to try again.
+    pub retry_after: Option<u16>,
+}
+
+/// The document as it is sent.
+#[derive(Serialize)]
+pub(super) struct Document<'a> {
+    #[serde(rename = "type")]
+    kind: String,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: &'a [FieldError],
+    request_id: &'a str,
+}
+
+impl Problem {
+    fn new(status: StatusCode, kind: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
+        Self { status, kind, title, detail: detail.into(), errors: Vec::new(), retry_after: None }
+    }
+
+    /// Fields that are wrong: 400.
+    #[must_use]
+    pub fn invalid(errors: Vec<FieldError>) -> Self {
+        let named: Vec<_> = errors.iter().map(|error| format!("{} {}", error.field, error.message)).collect();
+        let detail = format!("{}.", named.join("; "));
+        Self { errors, ..Self::new(StatusCode::BAD_REQUEST, "invalid-request", "The request is not valid", detail) }
+    }
+
+    /// One field that is wrong: 400.
+    #[must_use]
+    pub fn invalid_field(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::invalid(vec![FieldError { field: field.into(), message: message.into() }])
+    }
+
+    /// A body of another type than JSON: 415.
+    #[must_use]
+    pub fn unsupported_media_type() -> Self {
+        let field = FieldError { field: "Content-Type".to_owned(), message: "must be application/json".to_owned() };
+        Self {
+            errors: vec![field],
+            ..Self::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported-media-type",
+                "The body's type is not supported",
+                "Content-Type must be application/json.",
+            )
+        }
+    }
+
+    /// A body that is too large or could not be received.
+    #[must_use]
+    pub fn unreadable_body(status: StatusCode, message: String) -> Self {
+        let title = "The body could not be taken";
+        let errors = vec![FieldError { field: "body".to_owned(), message: message.clone() }];
+        Self { errors, ..Self::new(status, "unreadable-body", title, message) }
+    }
+
+    /// No such customer or loan: 404.
+    #[must_use]
+    pub fn not_found(field: &'static str, id: impl std::fmt::Display) -> Self {
+        let what = field.trim_end_matches("_id");
+        let detail = format!("There is no {what} {id}.");
+        let errors = vec![FieldError { field: field.to_owned(), message: format!("names no {what}") }];
+        Self { errors, ..Self::new(StatusCode::NOT_FOUND, "not-found", "There is no such thing", detail) }
+    }
+
+    /// The read models have not come as far as the request asks: 503.
+    #[must_use]
+    pub fn not_yet_visible() -> Self {
+        let detail = "The read models have not yet applied what the Consistency-Token stands for.";
+        let title = "Not visible yet";
+        Self { retry_after: Some(1), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "not-yet-visible", title, detail) }
+    }
+
+    /// The database does not answer: 503.
+    #[must_use]
+    pub fn unavailable() -> Self {
+        let detail = "The database does not answer. Nothing is known to have been changed.";
+        let title = "The service is not available";
+        Self { retry_after: Some(1), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", title, detail) }
+    }
+
+    fn conflict(kind: &'static str, title: &'static str, field: &str, message: &str) -> Self {
+        let errors = vec![FieldError { field: field.to_owned(), message: message.to_owned() }];
+        Self { errors, ..Self::new(StatusCode::CONFLICT, kind, title, format!("{field} {message}.")) }
+    }
+
+    fn internal() -> Self {
+        let detail = "Something went wrong here. It has been logged under the request id.";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "An internal error", detail)
+    }
+
+    /// The document, for a request.
+    pub(super) fn document<'a>(&'a self, request_id: &'a str) -> Document<'a> {
+        Document {
+            kind: format!("urn:credit-approval:problem:{}", self.kind),
+            title: self.title,
+            status: self.status.as_u16(),
+            detail: &self.detail,
+            errors: &self.errors,
+            request_id,
+        }
+    }
+}
+
+/// The problem travels as an extension; [`super::envelope`] writes it.
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// A command's error as a problem: the one place where the two meet.
+impl From<CommandError> for Problem {
+    fn from(error: CommandError) -> Self {
+        match &error {
+            CommandError::Customer(CustomerRefusal::NotRegistered) => Self {
+                errors: vec![FieldError { field: "customer_id".to_owned(), message: "names no customer".to_owned() }],
+                ..Self::new(
+                    StatusCode::NOT_FOUND,
+                    "not-found",
+                    "There is no such thing",
+                    "There is no customer with that customer_id.",
+                )
+            },
+            CommandError::PhoneNumberTaken => Self::conflict(
+                "phone-number-taken",
+                "The phone number is taken",
+                "phone_number",
+                "belongs to another customer",
+            ),
+            CommandError::Customer(
+                CustomerRefusal::AlreadyRegistered
+                | CustomerRefusal::LoanAlreadyKnown(_)
+                | CustomerRefusal::EndsBeforeStart { .. }
+                | CustomerRefusal::EndsBeyondCalendar
+                | CustomerRefusal::OutOfRange(_),
+            )
+            | CommandError::Loan(
+                LoanRefusal::AlreadyExists(_) | LoanRefusal::EndsBeforeStart { .. } | LoanRefusal::OutOfRange(_),
+            ) => Self::new(StatusCode::CONFLICT, "refused", "The command was refused", format!("{error}.")),
+            CommandError::Contention => Self {
+                retry_after: Some(1),
+                ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "contention", "Too many at once", format!("{error}."))
+            },
+            CommandError::Load(_) | CommandError::Id(_) | CommandError::Store(_) => {
+                log(&error);
+                Self::unavailable()
+            }
+            CommandError::Encode(_) | CommandError::Undecided => {
+                log(&error);
+                Self::internal()
+            }
+        }
+    }
+}
+
+/// A query's failure: the database did not answer.
+impl From<sqlx::Error> for Problem {
+    fn from(error: sqlx::Error) -> Self {
+        log(&error);
+        Self::unavailable()
+    }
+}
+
+/// A sum left the range of money: within the input bounds it cannot.
+impl From<aggregates::money::OutOfRange> for Problem {
+    fn from(error: aggregates::money::OutOfRange) -> Self {
+        log(&error);
+        Self::internal()
+    }
+}
+
+fn log(error: &(dyn std::error::Error + 'static)) {
+    tracing::error!(error, "a request failed");
+}
+
+/// What axum answers on its own (a timeout, a body limit) as a problem.
+pub(super) fn of_status(status: StatusCode) -> Problem {
+    let title = status.canonical_reason().unwrap_or("The request failed");
+    Problem::new(status, "http", title, format!("{title}."))
+}
+
+pub(super) async fn no_such_route(uri: Uri) -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "no-such-route", "No such route", format!("There is no {}.", uri.path()))
+}
+
+pub(super) async fn no_such_method(method: Method, uri: Uri) -> Problem {
+    let detail = format!("{} does not take {method}.", uri.path());
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "no-such-method", "The method is not allowed", detail)
+}
+
+pub(super) fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+    tracing::error!(panic = text, "a handler panicked");
+    Problem::internal().into_response()
+}
