@@ -1,0 +1,62 @@
+# `make` alone lists the targets. `make run` and `make test` need nothing beforehand but Rust: what else is missing
+# they install through scripts/setup.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run build test fmt lint check clean-data
+
+# Without this, a make that was started by another make ends its output with its own "Leaving directory" line.
+MAKEFLAGS += --no-print-directory
+
+# rustup installs here, and a shell that was open at the time does not have it in its PATH yet.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+BINARY := $(or $(CARGO_TARGET_DIR),./target)/release/credit-approval
+
+# Every integration-test target of the workspace, found rather than listed, so that a new file is never left out.
+TEST_FILES := $(wildcard tests/*.rs aggregates/tests/*.rs projections/tests/*.rs)
+TEST_DIRS := $(patsubst %/main.rs,%,$(wildcard tests/*/main.rs aggregates/tests/*/main.rs projections/tests/*/main.rs))
+TEST_TARGETS := $(sort $(notdir $(basename $(TEST_FILES)) $(TEST_DIRS)))
+QUICK_TESTS := $(addprefix --test ,$(filter-out integration,$(TEST_TARGETS)))
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install what is missing: PostgreSQL, nats-server, a C compiler
+	@scripts/setup
+
+# The service brings its own PostgreSQL and nats-server under DATA_DIR (default .data), unless DATABASE_URL and NATS_URL
+# name others, and then it needs none installed. The last line is a single simple command: make runs it without a shell
+# between, so Ctrl-C reaches the service once, make waits for its clean stop, and adds nothing of its own.
+run: ## build, and serve on http://127.0.0.1:8000 with sample data
+	@WITHOUT_POSTGRES="$${DATABASE_URL:-$${WITHOUT_POSTGRES:-}}" WITHOUT_NATS="$${NATS_URL:-$${WITHOUT_NATS:-}}" scripts/setup
+	cargo build --release --bin credit-approval
+	@$(BINARY) serve --sample-data
+
+build: setup ## build the release binary
+	cargo build --release --bin credit-approval
+
+# All of `cargo test --workspace`, in an order: the quick tests fail first, and the integration tests come last, so that
+# the last "test result:" line is theirs and not that of an empty doc-test run. Each line selects the whole workspace:
+# a narrower selection would unify features differently and compile the dependencies again.
+test: setup ## run all tests; the integration tests start their own PostgreSQL and nats-server
+	cargo test --workspace --doc
+	cargo test --workspace --lib --bins --examples $(QUICK_TESTS)
+	cargo test --workspace --test integration
+
+fmt: ## format the code
+	cargo fmt --all
+
+lint: setup ## clippy, with warnings as errors
+	cargo clippy --workspace --all-targets -- -D warnings
+
+check: ## all that continuous integration checks: format, dependencies, lints, tests
+	@.ci/run
+
+clean-data: ## remove .data, the data of `make run`, if no service runs on it
+	@for pid_file in $$(find .data -name postmaster.pid 2>/dev/null); do \
+		pid=$$(head -n 1 "$$pid_file"); \
+		if ps -p "$$pid" >/dev/null 2>&1; then \
+			echo "clean-data: PostgreSQL (process $$pid) runs on .data; stop the service first" >&2; exit 1; \
+		fi; \
+	done
+	rm -rf .data
