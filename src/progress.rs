@@ -4,12 +4,15 @@
 //! read from the database, but only while somebody waits.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use projections::{PARTITIONS, Partition, Projection, checkpoint};
 use sqlx::PgPool;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
+
+use crate::store::reader::last_in_partition;
+use crate::store::tail::settled_head;
 
 const SLOTS: usize = Projection::ALL.len() * PARTITIONS as usize;
 const LOOK_EVERY: Duration = Duration::from_millis(10);
@@ -67,6 +70,22 @@ impl Progress {
             }
         };
         tokio::time::timeout(at_most, all).await.is_ok()
+    }
+
+    /// Waits until every read model has applied what the log now holds; `false` when that takes longer than `at_most`.
+    ///
+    /// # Errors
+    /// When the log does not answer.
+    pub async fn caught_up(&self, log: &PgPool, at_most: Duration) -> Result<bool, sqlx::Error> {
+        let head = settled_head(log).await?;
+        let until = Instant::now() + at_most;
+        for partition in Partition::all() {
+            let position = last_in_partition(log, partition, head).await?;
+            if !self.reached(partition, position, until.saturating_duration_since(Instant::now())).await {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn waiting(&self) -> Waiting<'_> {

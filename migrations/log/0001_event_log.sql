@@ -23,6 +23,13 @@ create table events (
 
 create unique index events_position on events (position);
 
+-- Which log this is. Messages carry it, so that what a bus still holds of another log is never taken for this one's.
+create table log_identity (
+    only_row boolean not null default true primary key check (only_row),
+    id       uuid    not null default gen_random_uuid()
+);
+insert into log_identity default values;
+
 create sequence customer_ids;
 create sequence loan_ids;
 create sequence decision_ids;

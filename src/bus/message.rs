@@ -1,5 +1,7 @@
 //! What travels: an event with its place in its partition, or a marker that only says how far the log has come.
 
+use std::borrow::Cow;
+
 use async_nats::jetstream::message::Acker;
 use projections::StoredEvent;
 use serde::{Deserialize, Serialize};
@@ -37,21 +39,43 @@ impl Message {
         }
     }
 
-    /// JSON.
+    /// As JSON, under the identity of its log.
     ///
     /// # Errors
     /// Never for an event that came out of the log.
-    pub fn encode(&self) -> Result<Vec<u8>, serde_json::Error> {
-        serde_json::to_vec(self)
+    pub fn encode(&self, log: &str) -> Result<Vec<u8>, serde_json::Error> {
+        serde_json::to_vec(&Wire { log: log.into(), message: Cow::Borrowed(self) })
     }
 
-    /// From JSON.
+    /// From JSON, if it is of that log.
     ///
     /// # Errors
-    /// When the bytes are not such a message.
-    pub fn decode(bytes: &[u8]) -> Result<Self, serde_json::Error> {
-        serde_json::from_slice(bytes)
+    /// [`NotOurs`].
+    pub fn decode(bytes: &[u8], log: &str) -> Result<Self, NotOurs> {
+        let wire: Wire<'_> = serde_json::from_slice(bytes)?;
+        if wire.log != log {
+            return Err(NotOurs::OtherLog(wire.log.into_owned()));
+        }
+        Ok(wire.message.into_owned())
     }
+}
+
+/// What is sent.
+#[derive(Serialize, Deserialize)]
+struct Wire<'a> {
+    log: Cow<'a, str>,
+    message: Cow<'a, Message>,
+}
+
+/// Why bytes are not a message of a log.
+#[derive(Debug, thiserror::Error)]
+pub enum NotOurs {
+    /// Not a message at all.
+    #[error("it cannot be read")]
+    Unreadable(#[from] serde_json::Error),
+    /// A message of another log.
+    #[error("it is of log {0}")]
+    OtherLog(String),
 }
 
 /// A message as a worker gets it, from NATS or straight from the log.

@@ -17,7 +17,7 @@ use async_nats::jetstream::{self, Context};
 use futures::future::try_join_all;
 use projections::{Partition, Projection};
 
-use self::message::Message;
+use self::message::{Message, NotOurs};
 
 const STREAM_MAX_AGE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
@@ -51,15 +51,26 @@ pub struct Bus {
     context: Context,
     stream: String,
     stream_bytes: i64,
+    log: String,
+}
+
+/// Which stream a log is fanned out through.
+#[derive(Debug, Clone)]
+pub struct StreamOptions {
+    /// The stream's name, and the first part of its subjects.
+    pub name: String,
+    /// Beyond so many bytes the stream drops its oldest messages.
+    pub max_bytes: i64,
+    /// The log's identity: messages of another log are not taken for its own.
+    pub log: String,
 }
 
 impl Bus {
-    /// Connects, now or as soon as the server can be reached, and again whenever the connection is lost. `stream`
-    /// names the stream and the first part of its subjects; it drops its oldest messages beyond `stream_bytes`.
+    /// Connects, now or as soon as the server can be reached, and again whenever the connection is lost.
     ///
     /// # Errors
     /// When the address is not one.
-    pub async fn connect(url: &str, stream: &str, stream_bytes: i64) -> Result<Self, BusError> {
+    pub async fn connect(url: &str, stream: StreamOptions) -> Result<Self, BusError> {
         let address: async_nats::ServerAddr = url.parse().map_err(failed("reading the address"))?;
         // The client does not take credentials from the address by itself.
         let options = match (address.username(), address.password()) {
@@ -81,7 +92,8 @@ impl Bus {
             .timeout(REQUEST_TIMEOUT)
             .ack_timeout(REQUEST_TIMEOUT)
             .build(client.clone());
-        Ok(Self { client, context, stream: stream.to_owned(), stream_bytes })
+        let StreamOptions { name, max_bytes, log } = stream;
+        Ok(Self { client, context, stream: name, stream_bytes: max_bytes, log })
     }
 
     /// Whether the server can be reached now.
@@ -126,10 +138,11 @@ impl Bus {
         Ok(stream)
     }
 
-    /// The position that the stream's last message stands for; `None` for an empty stream.
+    /// The position that the stream's last message stands for; `None` where the stream is empty, or ends with a
+    /// message that is not of this log.
     ///
     /// # Errors
-    /// When the server does not answer, or the message is not one of ours.
+    /// When the server does not answer.
     pub async fn last_position(&self, stream: &stream::Stream) -> Result<Option<i64>, BusError> {
         let state = stream.get_info().await.map_err(failed("asking for the stream's state"))?.state;
         if state.messages == 0 {
@@ -137,8 +150,15 @@ impl Bus {
         }
         let last =
             stream.get_raw_message(state.last_sequence).await.map_err(failed("reading the stream's last message"))?;
-        let message = Message::decode(&last.payload).map_err(failed("decoding the stream's last message"))?;
-        Ok(Some(message.position))
+        Ok(Message::decode(&last.payload, &self.log).ok().map(|message| message.position))
+    }
+
+    /// Reads a message of this log.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn decode(&self, payload: &[u8]) -> Result<Message, NotOurs> {
+        Message::decode(payload, &self.log)
     }
 
     /// Publishes messages in order and waits until the stream holds them all.
@@ -148,7 +168,7 @@ impl Bus {
     pub async fn publish(&self, messages: &[(Partition, Message)]) -> Result<(), BusError> {
         let mut acknowledgements = Vec::with_capacity(messages.len());
         for (partition, message) in messages {
-            let payload = message.encode().map_err(failed("encoding a message"))?;
+            let payload = message.encode(&self.log).map_err(failed("encoding a message"))?;
             let outgoing = PublishMessage::build().message_id(message.id()).payload(payload.into());
             let acknowledgement = self
                 .context

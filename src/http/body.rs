@@ -47,13 +47,16 @@ impl JsonBody {
     /// # Errors
     /// A problem that names the place where the JSON is malformed.
     pub(super) fn fields<'a, T: Deserialize<'a>>(&'a self) -> Result<T, Problem> {
-        if self.0.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
+        let text = std::str::from_utf8(&self.0)
+            .map_err(|error| Problem::invalid_field("body", format!("is not UTF-8: {error}")))?;
+        if !text.trim_start().starts_with('{') {
             return Err(Problem::invalid_field("body", "must be a JSON object"));
         }
-        let mut json = serde_json::Deserializer::from_slice(&self.0);
+        let mut json = serde_json::Deserializer::from_str(text);
         let fields = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-            let path = error.path().to_string();
-            let field = if path == "." { "body".to_owned() } else { path };
+            // Where the JSON breaks outside of a field, the path is a placeholder.
+            let path = Some(error.path().to_string()).filter(|path| path != "." && path != "?");
+            let field = path.unwrap_or_else(|| "body".to_owned());
             Problem::invalid_field(field, format!("is not valid JSON: {}", error.inner()))
         })?;
         json.end().map_err(|error| Problem::invalid_field("body", format!("is not valid JSON: {error}")))?;

@@ -6,7 +6,7 @@ use futures::StreamExt;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::bus::message::{Delivery, Message};
+use crate::bus::message::Delivery;
 use crate::bus::{Bus, BusError};
 
 use super::Slot;
@@ -39,7 +39,7 @@ async fn pump(bus: &Bus, (projection, partition): Slot, queue: &mpsc::Sender<Del
             }
         };
         let (message, acker) = message.split();
-        match Message::decode(&message.payload) {
+        match bus.decode(&message.payload) {
             Ok(message) => {
                 if queue.send(Delivery { message, acker: Some(acker) }).await.is_err() {
                     return Ok(());

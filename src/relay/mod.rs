@@ -1,8 +1,8 @@
 //! The relay: publishes the log to JetStream, in order, without a gap.
 //!
 //! One relay works at a time: it holds an advisory lock, and the others stand by. It keeps no record of its own
-//! progress but resumes from what the stream last holds; where the stream is empty (new, or wiped) it publishes
-//! markers, from which workers see what they must fetch from the log. Two relays at once, after a lost connection,
+//! progress but resumes from what the stream last holds; where the stream holds nothing of this log (new, or wiped) it
+//! publishes markers, from which workers see what they must fetch from the log. Two relays at once, after a lost connection,
 //! would cost duplicates and nothing else.
 
 mod chain;
@@ -103,11 +103,12 @@ impl Relay {
     /// Takes up where the stream ends.
     async fn resume(&self) -> Result<(LogTail, Chain), Interrupted> {
         let stream = self.bus.ensure_stream().await?;
-        if let Some(position) = self.bus.last_position(&stream).await? {
+        let head = settled_head(&self.log).await?;
+        // A position beyond the head is of a log that was restored to an earlier day.
+        if let Some(position) = self.bus.last_position(&stream).await?.filter(|position| *position <= head) {
             let chain = Chain::at(&self.log, position).await?;
             return Ok((LogTail::new(self.log.clone(), position), chain));
         }
-        let head = settled_head(&self.log).await?;
         let chain = Chain::at(&self.log, head).await?;
         self.bus.publish(&chain.markers(head)).await?;
         Ok((LogTail::new(self.log.clone(), head), chain))

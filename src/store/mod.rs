@@ -40,6 +40,14 @@ impl EventLog {
         &self.pool
     }
 
+    /// What tells this log from every other.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn identity(&self) -> Result<String, sqlx::Error> {
+        sqlx::query_scalar("select id::text from log_identity").fetch_one(&self.pool).await
+    }
+
     /// Folds an aggregate from its stream.
     ///
     /// # Errors
