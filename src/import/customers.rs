@@ -1,0 +1,190 @@
+//! Importing customers: a free integer id is kept, any other row gets a new id and keeps its own as `external_id`.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use aggregates::customer::{Customer, CustomerCommand, ImportCustomer};
+use aggregates::ids::CustomerId;
+
+use crate::commands::{CommandError, Origin, handle, serialize};
+use crate::store::append::{Append, AppendError, append};
+use crate::store::ids::{IdError, Sequence, continue_above, draw_many};
+
+use super::report::Tally;
+use super::resolve::{digest, imported_before, kept_id, source_key, taken_ids, taken_phone_numbers};
+use super::rows::{CustomerRow, Reject, Warning};
+use super::workbook::read_customers;
+use super::{ImportError, KnownAs, MAX_CHUNK_ATTEMPTS, Reading, Run, largest_kept_id};
+
+const KIND: &str = "customer";
+const ID_COLUMN: &str = "Customer ID";
+const PHONE_COLUMN: &str = "Phone Number";
+
+/// A row that will be imported, and under which id.
+struct New<'a> {
+    row: &'a CustomerRow,
+    id: Option<i64>,
+}
+
+/// What became of a chunk.
+#[derive(Default)]
+struct Resolved<'a> {
+    new: Vec<New<'a>>,
+    known: Vec<(&'a CustomerRow, i64)>,
+    warnings: Vec<Warning>,
+    rejects: Vec<Reject>,
+}
+
+impl Run<'_> {
+    pub(super) async fn customers(
+        &mut self,
+        path: &Path,
+        mut progress: impl FnMut(u64, Option<u64>),
+    ) -> Result<Tally, ImportError> {
+        let start = || Reading::start(path, |path, each| read_customers(path, each));
+        let (largest, summary) = largest_kept_id(start(), |row| kept_id(&row.external_id)).await?;
+        if !self.job.dry_run {
+            continue_above(self.log.pool(), Sequence::Customers, largest).await?;
+        }
+        let mut tally = Tally::default();
+        let mut reading = start();
+        loop {
+            let chunk = reading.chunk().await;
+            if chunk.is_empty() {
+                break;
+            }
+            let rows = self.sift(chunk, &mut tally)?;
+            self.customer_chunk(&summary.sheet, &rows, &mut tally).await?;
+            progress(tally.read, Some(summary.rows));
+        }
+        reading.finish().await?;
+        Ok(tally)
+    }
+
+    async fn customer_chunk(
+        &mut self,
+        sheet: &str,
+        rows: &[CustomerRow],
+        tally: &mut Tally,
+    ) -> Result<(), ImportError> {
+        for _ in 0..MAX_CHUNK_ATTEMPTS {
+            let mut resolved = self.resolve_customers(sheet, rows).await?;
+            if !self.job.dry_run && !self.append_customers(&mut resolved.new).await? {
+                continue;
+            }
+            for New { row, id } in &resolved.new {
+                tally.imported += 1;
+                tally.renumbered += u64::from(id.is_none() || *id != kept_id(&row.external_id));
+                let known_as = if self.job.dry_run { KnownAs::Pending } else { KnownAs::Customer(id.unwrap_or(0)) };
+                self.customers.insert(row.external_id.clone(), known_as);
+            }
+            for (row, id) in resolved.known {
+                tally.unchanged += 1;
+                self.customers.insert(row.external_id.clone(), KnownAs::Customer(id));
+            }
+            self.warn(&resolved.warnings)?;
+            return resolved.rejects.iter().try_for_each(|reject| self.reject(reject, tally));
+        }
+        Err(ImportError::Contention)
+    }
+
+    /// Sorts a chunk's rows by what the store knows of them.
+    async fn resolve_customers<'r>(&self, sheet: &str, rows: &'r [CustomerRow]) -> Result<Resolved<'r>, ImportError> {
+        let pool = self.log.pool();
+        let keys: Vec<String> = rows.iter().map(key).collect();
+        let imported = imported_before(pool, KIND, &keys).await?;
+        let numbers: Vec<&str> = rows.iter().map(|row| row.personal.phone_number.as_str()).collect();
+        let mut taken_numbers = taken_phone_numbers(pool, &numbers).await?;
+        let wanted: Vec<i64> = rows.iter().filter_map(|row| kept_id(&row.external_id)).collect();
+        let mut taken_ids = taken_ids::<Customer>(pool, &wanted).await?;
+        let mut seen: HashSet<&str> = HashSet::new();
+
+        let mut resolved = Resolved::default();
+        for (row, key) in rows.iter().zip(&keys) {
+            if let Some(before) = imported.get(key) {
+                if !before.says(&content(row)) {
+                    resolved.warnings.push(Warning {
+                        sheet: sheet.to_owned(),
+                        row: row.row,
+                        column: None,
+                        message: "differs from what was imported before, which stands".to_owned(),
+                    });
+                }
+                resolved.known.push((row, before.id));
+                continue;
+            }
+            let number = row.personal.phone_number.as_str();
+            let reject = |column: &str, reason: &str| Reject {
+                sheet: sheet.to_owned(),
+                row: row.row,
+                column: Some(column.to_owned()),
+                reason: reason.to_owned(),
+            };
+            if self.customers.contains_key(&row.external_id) || !seen.insert(&row.external_id) {
+                resolved.rejects.push(reject(ID_COLUMN, "stands on an earlier row, of another customer"));
+            } else if !taken_numbers.insert(number.to_owned()) {
+                resolved.rejects.push(reject(PHONE_COLUMN, "belongs to another customer"));
+            } else {
+                let id = kept_id(&row.external_id).filter(|id| taken_ids.insert(*id));
+                resolved.new.push(New { row, id });
+            }
+        }
+        Ok(resolved)
+    }
+
+    /// Gives new ids where none is kept, and appends; `false` when somebody was faster with an id or a number.
+    async fn append_customers(&self, new: &mut [New<'_>]) -> Result<bool, ImportError> {
+        let pool = self.log.pool();
+        let missing = new.iter().filter(|new| new.id.is_none()).count();
+        let mut drawn = draw_many(pool, Sequence::Customers, missing).await?.into_iter();
+        let mut to_append = Append::default();
+        for New { row, id } in new {
+            let kept = *id;
+            let id = *id.insert(match kept {
+                Some(id) => id,
+                None => drawn.next().ok_or(sqlx::Error::RowNotFound)?,
+            });
+            self.push_customer(&mut to_append, row, id, kept.is_none()).await?;
+        }
+        match append(pool, &to_append).await {
+            Ok(_) => Ok(true),
+            Err(AppendError::Conflict | AppendError::PhoneNumberTaken(_)) => Ok(false),
+            Err(error @ AppendError::Store(_)) => Err(error.into()),
+        }
+    }
+
+    async fn push_customer(
+        &self,
+        append: &mut Append,
+        row: &CustomerRow,
+        id: i64,
+        renumbered: bool,
+    ) -> Result<(), ImportError> {
+        let customer_id = CustomerId::try_from(id).map_err(|error| CommandError::Id(IdError::UsedUp(error)))?;
+        let command = ImportCustomer {
+            customer_id,
+            external_id: renumbered.then(|| row.external_id.clone()),
+            personal: row.personal.clone(),
+            monthly_income: row.monthly_income,
+            approved_limit: row.approved_limit,
+            current_debt: row.current_debt,
+            at: self.at,
+        };
+        let events = handle(&mut Customer::default(), CustomerCommand::Import(command)).await;
+        let events = events.map_err(CommandError::from)?;
+        append.push(&serialize::<Customer>(id, 0, events, &Origin::default().metadata(customer_id))?);
+        append.reserve_phone_number(row.personal.phone_number.as_str(), id);
+        append.remember_imported(KIND, key(row), id, digest(&content(row)));
+        Ok(())
+    }
+}
+
+fn key(row: &CustomerRow) -> String {
+    source_key([&row.external_id, row.personal.phone_number.as_str()])
+}
+
+/// Everything a row says, without where it stands.
+fn content(row: &CustomerRow) -> String {
+    let CustomerRow { row: _, external_id, personal, monthly_income, approved_limit, current_debt } = row;
+    format!("{external_id:?} {personal:?} {monthly_income:?} {approved_limit:?} {current_debt:?}")
+}

@@ -1,0 +1,297 @@
+//! Importing loans: only customer and loan id together are unique, so a loan whose id is taken gets a new one.
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+
+use aggregates::customer::{CarryOverLoan, Customer, CustomerCommand};
+use aggregates::ids::{CustomerId, LoanId};
+use aggregates::loan::{ImportLoan, Loan, LoanCommand, LoanTerms};
+use aggregates::profile::LoanRecord;
+
+use crate::commands::{CommandError, Origin, handle, serialize};
+use crate::store::append::{Append, AppendError, append};
+use crate::store::ids::{IdError, Sequence, continue_above, draw_many};
+
+use super::report::Tally;
+use super::resolve::{
+    Earlier, LoadedCustomer, digest, earlier_customer, imported_before, kept_id, load_customers, source_key, taken_ids,
+};
+use super::rows::{LoanRow, Reject, Warning};
+use super::workbook::read_loans;
+use super::{ImportError, KnownAs, MAX_CHUNK_ATTEMPTS, Reading, Run, largest_kept_id};
+
+const KIND: &str = "loan";
+const CUSTOMER_COLUMN: &str = "Customer ID";
+const LOAN_COLUMN: &str = "Loan ID";
+
+/// A row with its borrower.
+struct Owned<'a> {
+    row: &'a LoanRow,
+    customer: KnownAs,
+}
+
+/// A row that will be imported, and under which id.
+struct New<'a> {
+    row: &'a LoanRow,
+    customer: KnownAs,
+    id: Option<i64>,
+}
+
+/// What became of a chunk.
+#[derive(Default)]
+struct Resolved<'a> {
+    new: Vec<New<'a>>,
+    unchanged: u64,
+    warnings: Vec<Warning>,
+    rejects: Vec<Reject>,
+}
+
+impl Run<'_> {
+    pub(super) async fn loans(
+        &mut self,
+        path: &Path,
+        mut progress: impl FnMut(u64, Option<u64>),
+    ) -> Result<Tally, ImportError> {
+        let today = self.job.today;
+        let start = || Reading::start(path, move |path, each| read_loans(path, today, each));
+        let (largest, summary) = largest_kept_id(start(), |row| kept_id(&row.external_id)).await?;
+        if !self.job.dry_run {
+            continue_above(self.log.pool(), Sequence::Loans, largest).await?;
+        }
+        let mut tally = Tally::default();
+        // A dry run writes nothing, so it has to remember by itself which ids earlier rows have taken.
+        let mut pretended = HashSet::new();
+        let mut reading = start();
+        loop {
+            let chunk = reading.chunk().await;
+            if chunk.is_empty() {
+                break;
+            }
+            let rows = self.sift(chunk, &mut tally)?;
+            self.loan_chunk(&summary.sheet, &rows, &mut tally, &mut pretended).await?;
+            progress(tally.read, Some(summary.rows));
+        }
+        reading.finish().await?;
+        Ok(tally)
+    }
+
+    async fn loan_chunk(
+        &mut self,
+        sheet: &str,
+        rows: &[LoanRow],
+        tally: &mut Tally,
+        pretended: &mut HashSet<i64>,
+    ) -> Result<(), ImportError> {
+        let mut unknown = Vec::new();
+        let owned = self.find_owners(sheet, rows, &mut unknown).await?;
+        for _ in 0..MAX_CHUNK_ATTEMPTS {
+            let mut resolved = self.resolve_loans(sheet, &owned, pretended).await?;
+            if self.job.dry_run {
+                pretended.extend(resolved.new.iter().filter_map(|new| new.id));
+            } else if !self.append_loans(&mut resolved.new).await? {
+                continue;
+            }
+            for New { row, id, .. } in &resolved.new {
+                tally.imported += 1;
+                tally.renumbered += u64::from(id.is_none() || *id != kept_id(&row.external_id));
+            }
+            tally.unchanged += resolved.unchanged;
+            self.warn(&resolved.warnings)?;
+            return unknown.iter().chain(&resolved.rejects).try_for_each(|reject| self.reject(reject, tally));
+        }
+        Err(ImportError::Contention)
+    }
+
+    /// Finds who the borrowers are; a loan without one is a reject.
+    async fn find_owners<'r>(
+        &self,
+        sheet: &str,
+        rows: &'r [LoanRow],
+        unknown: &mut Vec<Reject>,
+    ) -> Result<Vec<Owned<'r>>, ImportError> {
+        let mut looked_up: HashMap<&str, Earlier> = HashMap::new();
+        let mut owned = Vec::with_capacity(rows.len());
+        for row in rows {
+            let external_id = row.customer_external_id.as_str();
+            if let Some(customer) = self.customers.get(external_id) {
+                owned.push(Owned { row, customer: *customer });
+                continue;
+            }
+            if !looked_up.contains_key(external_id) {
+                looked_up.insert(external_id, earlier_customer(self.log.pool(), external_id).await?);
+            }
+            let reason = match looked_up.get(external_id) {
+                Some(Earlier::Customer(id)) => {
+                    owned.push(Owned { row, customer: KnownAs::Customer(*id) });
+                    continue;
+                }
+                Some(Earlier::Ambiguous) => "names several customers of earlier imports; import their workbook with it",
+                Some(Earlier::Unknown) | None => "names no customer",
+            };
+            unknown.push(reject(sheet, row, CUSTOMER_COLUMN, reason));
+        }
+        Ok(owned)
+    }
+
+    /// Sorts a chunk's rows by what the store knows of them.
+    async fn resolve_loans<'r>(
+        &self,
+        sheet: &str,
+        owned: &[Owned<'r>],
+        pretended: &HashSet<i64>,
+    ) -> Result<Resolved<'r>, ImportError> {
+        let pool = self.log.pool();
+        let keys: Vec<String> = owned.iter().map(key).collect();
+        let imported = imported_before(pool, KIND, &keys).await?;
+        let wanted: Vec<i64> = owned.iter().filter_map(|owned| kept_id(&owned.row.external_id)).collect();
+        let mut taken = taken_ids::<Loan>(pool, &wanted).await?;
+        let mut seen = HashSet::new();
+
+        let mut resolved = Resolved::default();
+        for (Owned { row, customer }, key) in owned.iter().zip(&keys) {
+            if let Some(before) = imported.get(key) {
+                if !before.says(&content(row)) {
+                    resolved.warnings.push(Warning {
+                        sheet: sheet.to_owned(),
+                        row: row.row,
+                        column: None,
+                        message: format!("differs from what was imported before as loan {}, which stands", before.id),
+                    });
+                }
+                resolved.unchanged += 1;
+            } else if !seen.insert(key) {
+                resolved.rejects.push(reject(sheet, row, LOAN_COLUMN, "stands on an earlier row of this customer"));
+            } else {
+                let free = |id: &i64| !pretended.contains(id) && taken.insert(*id);
+                let id = kept_id(&row.external_id).filter(free);
+                resolved.new.push(New { row, customer: *customer, id });
+            }
+        }
+        Ok(resolved)
+    }
+
+    /// Gives new ids where none is kept, and appends; `false` when somebody was faster.
+    async fn append_loans(&self, new: &mut [New<'_>]) -> Result<bool, ImportError> {
+        let pool = self.log.pool();
+        let missing = new.iter().filter(|new| new.id.is_none()).count();
+        let mut drawn = draw_many(pool, Sequence::Loans, missing).await?.into_iter();
+        let borrowers: HashSet<i64> = new.iter().filter_map(|new| borrower(new.customer)).collect();
+        let borrowers: Vec<i64> = borrowers.into_iter().collect();
+        let mut customers = load_customers(pool, &borrowers).await?;
+        let mut to_append = Append::default();
+        for New { row, customer, id } in new {
+            let kept = *id;
+            let id = *id.insert(match kept {
+                Some(id) => id,
+                None => drawn.next().ok_or(sqlx::Error::RowNotFound)?,
+            });
+            let customer_id = borrower(*customer).unwrap_or(0);
+            let customer = customers.entry(customer_id).or_default();
+            self.push_loan(&mut to_append, customer, customer_id, row, id, kept.is_none()).await?;
+        }
+        match append(pool, &to_append).await {
+            Ok(_) => Ok(true),
+            Err(AppendError::Conflict) => Ok(false),
+            Err(error @ (AppendError::PhoneNumberTaken(_) | AppendError::Store(_))) => Err(error.into()),
+        }
+    }
+
+    async fn push_loan(
+        &self,
+        append: &mut Append,
+        borrower: &mut LoadedCustomer,
+        customer_id: i64,
+        row: &LoanRow,
+        id: i64,
+        renumbered: bool,
+    ) -> Result<(), ImportError> {
+        let used_up = |error| CommandError::Id(IdError::UsedUp(error));
+        let customer = CustomerId::try_from(customer_id).map_err(used_up)?;
+        let loan = record(row, LoanId::try_from(id).map_err(used_up)?);
+        let import = ImportLoan {
+            external_id: renumbered.then(|| row.external_id.clone()),
+            terms: terms(row, &loan, customer),
+            instalments_paid_on_time: row.instalments_paid_on_time,
+            at: self.at,
+        };
+        let carry_over = CustomerCommand::CarryOverLoan(CarryOverLoan { loan, at: self.at });
+        let carried_over = handle(&mut borrower.customer, carry_over).await.map_err(CommandError::from)?;
+        let imported = handle(&mut Loan::default(), LoanCommand::Import(import)).await.map_err(CommandError::from)?;
+        let metadata = Origin::default().metadata(customer);
+        let version = borrower.version;
+        borrower.version += carried_over.len();
+        append.push(&serialize::<Customer>(customer_id, version, carried_over, &metadata)?);
+        append.push(&serialize::<Loan>(id, 0, imported, &metadata)?);
+        append.remember_imported(KIND, key_of(customer_id, row), id, digest(&content(row)));
+        Ok(())
+    }
+}
+
+fn borrower(customer: KnownAs) -> Option<i64> {
+    match customer {
+        KnownAs::Customer(id) => Some(id),
+        KnownAs::Pending => None,
+    }
+}
+
+fn record(row: &LoanRow, loan_id: LoanId) -> LoanRecord {
+    LoanRecord {
+        loan_id,
+        principal: row.principal,
+        instalment: row.instalment,
+        tenure: row.tenure,
+        started_on: row.started_on,
+        ends_on: row.ends_on,
+        instalments_paid_on_time: row.instalments_paid_on_time,
+    }
+}
+
+fn terms(row: &LoanRow, loan: &LoanRecord, customer_id: CustomerId) -> LoanTerms {
+    LoanTerms {
+        loan_id: loan.loan_id,
+        customer_id,
+        principal: row.principal,
+        interest_rate: row.interest_rate,
+        tenure: row.tenure,
+        instalment: row.instalment,
+        started_on: row.started_on,
+        ends_on: row.ends_on,
+    }
+}
+
+fn reject(sheet: &str, row: &LoanRow, column: &str, reason: &str) -> Reject {
+    Reject { sheet: sheet.to_owned(), row: row.row, column: Some(column.to_owned()), reason: reason.to_owned() }
+}
+
+fn key(owned: &Owned<'_>) -> String {
+    match owned.customer {
+        KnownAs::Customer(id) => key_of(id, owned.row),
+        // Not a customer yet: told apart by the id in the workbook.
+        KnownAs::Pending => {
+            source_key([&format!("pending {}", owned.row.customer_external_id), &owned.row.external_id])
+        }
+    }
+}
+
+fn key_of(customer_id: i64, row: &LoanRow) -> String {
+    source_key([&customer_id.to_string(), &row.external_id])
+}
+
+/// Everything a row says, without where it stands and under which customer.
+fn content(row: &LoanRow) -> String {
+    let LoanRow {
+        row: _,
+        customer_external_id: _,
+        external_id,
+        principal,
+        tenure,
+        interest_rate,
+        instalment,
+        instalments_paid_on_time,
+        started_on,
+        ends_on,
+    } = row;
+    format!(
+        "{external_id:?} {principal} {tenure} {interest_rate} {instalment} {instalments_paid_on_time} {started_on} {ends_on}"
+    )
+}

@@ -1,0 +1,239 @@
+//! Importing workbooks of customers and loans.
+//!
+//! A workbook is read as a stream ([`workbook`], [`rows`]) and appended in chunks, each one transaction: its events
+//! and the note of which row became which id ([`resolve`]). So a killed import goes on where it stopped when it is
+//! run again, and the same file twice changes nothing. No row is lost and none overwrites another: a row is imported,
+//! was imported before, or is rejected with its reason.
+
+mod cell;
+mod columns;
+mod customers;
+mod loans;
+pub mod report;
+mod resolve;
+pub mod rows;
+pub mod workbook;
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, NaiveDate, Utc};
+use tokio::sync::mpsc;
+use tokio::task::{JoinError, JoinHandle};
+
+use crate::commands::CommandError;
+use crate::store::EventLog;
+use crate::store::append::AppendError;
+
+use self::report::{Notices, Summary, Tally};
+use self::rows::{Parsed, Reject, Warning};
+use self::workbook::{SheetSummary, WorkbookError};
+
+/// Rows of one transaction: few enough that the log is held back for milliseconds only.
+const CHUNK_ROWS: usize = 500;
+/// How often a chunk is resolved again because somebody took an id or a number meanwhile.
+const MAX_CHUNK_ATTEMPTS: u32 = 20;
+
+/// What to import, and how.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// Workbook of customers.
+    pub customers: Option<PathBuf>,
+    /// Workbook of loans.
+    pub loans: Option<PathBuf>,
+    /// Check everything, write nothing.
+    pub dry_run: bool,
+    /// Where rejects and warnings are written as CSV; `None` to count them only.
+    pub notices: Option<PathBuf>,
+    /// The business day: what has fallen due by then is odd if it is not yet paid.
+    pub today: NaiveDate,
+}
+
+/// Which part of an import is at work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Customers.
+    Customers,
+    /// Loans.
+    Loans,
+}
+
+/// Why an import ended early. What was imported until then stays, and is skipped next time.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// The file is not a workbook of that kind.
+    #[error("{}", path.display())]
+    Workbook {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: WorkbookError,
+    },
+    /// The store refused or did not answer.
+    #[error("the event store did not answer")]
+    Store(#[from] sqlx::Error),
+    /// Events could not be appended.
+    #[error("the rows could not be stored")]
+    Append(#[from] AppendError),
+    /// A row that was checked led to no events.
+    #[error("a row was refused by the domain")]
+    Command(#[from] CommandError),
+    /// Others took ids or phone numbers of the same rows again and again.
+    #[error("others changed the same rows {MAX_CHUNK_ATTEMPTS} times in a row")]
+    Contention,
+    /// The file of rejects cannot be written.
+    #[error("the file of rejects cannot be written")]
+    Notices(#[from] csv::Error),
+    /// The sample workbooks could not be made.
+    #[error("the sample workbooks could not be made")]
+    Generate(#[from] crate::generate::GenerateError),
+    /// The sample directory could not be written.
+    #[error("the directory of the sample workbooks could not be written")]
+    Sample(#[source] std::io::Error),
+    /// The reader of the workbook failed.
+    #[error("reading the workbook was interrupted")]
+    Reader(#[from] JoinError),
+}
+
+/// Imports workbooks; `progress` hears of each chunk: the stage, rows done, rows expected.
+///
+/// # Errors
+/// [`ImportError`].
+pub async fn import(
+    log: &EventLog,
+    job: &Job,
+    mut progress: impl FnMut(Stage, u64, Option<u64>),
+) -> Result<Summary, ImportError> {
+    let mut notices = Notices::new(job.notices.as_deref());
+    let at = Utc::now();
+    let mut run = Run { log, job, at, notices: &mut notices, customers: HashMap::new() };
+    let customers = match &job.customers {
+        Some(path) => run.customers(path, |rows, expected| progress(Stage::Customers, rows, expected)).await?,
+        None => Tally::default(),
+    };
+    let loans = match &job.loans {
+        Some(path) => run.loans(path, |rows, expected| progress(Stage::Loans, rows, expected)).await?,
+        None => Tally::default(),
+    };
+    let written = notices.finish()?;
+    Ok(Summary {
+        customers,
+        loans,
+        warnings: notices.warnings,
+        notices: written,
+        shown: notices.shown,
+        dry_run: job.dry_run,
+    })
+}
+
+/// Who a customer of the workbook is here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum KnownAs {
+    /// A customer.
+    Customer(i64),
+    /// One that a real run would have imported.
+    Pending,
+}
+
+/// One import at work.
+struct Run<'a> {
+    log: &'a EventLog,
+    job: &'a Job,
+    at: DateTime<Utc>,
+    notices: &'a mut Notices,
+    /// The customers of this import's own workbook, by the id they have there.
+    customers: HashMap<String, KnownAs>,
+}
+
+impl Run<'_> {
+    /// Takes the rows out of parsed ones; counts and notes the rest.
+    fn sift<T>(&mut self, parsed: Vec<Parsed<T>>, tally: &mut Tally) -> Result<Vec<T>, ImportError> {
+        let mut rows = Vec::with_capacity(parsed.len());
+        for parsed in parsed {
+            tally.read += 1;
+            match parsed {
+                Parsed::Row { value, warnings } => {
+                    self.warn(&warnings)?;
+                    rows.push(value);
+                }
+                Parsed::Reject(reject) => self.reject(&reject, tally)?,
+            }
+        }
+        Ok(rows)
+    }
+
+    fn warn(&mut self, warnings: &[Warning]) -> Result<(), ImportError> {
+        warnings.iter().try_for_each(|warning| self.notices.warn(warning)).map_err(ImportError::from)
+    }
+
+    fn reject(&mut self, reject: &Reject, tally: &mut Tally) -> Result<(), ImportError> {
+        tally.rejected += 1;
+        Ok(self.notices.reject(reject)?)
+    }
+}
+
+/// The rows of a workbook, read on a thread of its own, a bounded number ahead.
+struct Reading<T> {
+    rows: mpsc::Receiver<Parsed<T>>,
+    reader: JoinHandle<Result<SheetSummary, WorkbookError>>,
+    path: PathBuf,
+}
+
+impl<T: Send + 'static> Reading<T> {
+    fn start(
+        path: &Path,
+        read: impl FnOnce(&Path, &mut dyn FnMut(Parsed<T>) -> ControlFlow<()>) -> Result<SheetSummary, WorkbookError>
+        + Send
+        + 'static,
+    ) -> Self {
+        let (send, rows) = mpsc::channel(CHUNK_ROWS);
+        let file = path.to_owned();
+        let reader = tokio::task::spawn_blocking(move || {
+            let mut pass_on = |parsed| match send.blocking_send(parsed) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(_) => ControlFlow::Break(()),
+            };
+            read(&file, &mut pass_on)
+        });
+        Self { rows, reader, path: path.to_owned() }
+    }
+
+    /// The next rows; none at the end.
+    async fn chunk(&mut self) -> Vec<Parsed<T>> {
+        let mut chunk = Vec::with_capacity(CHUNK_ROWS);
+        while chunk.len() < CHUNK_ROWS {
+            let missing = CHUNK_ROWS - chunk.len();
+            if self.rows.recv_many(&mut chunk, missing).await == 0 {
+                break;
+            }
+        }
+        chunk
+    }
+
+    /// How reading ended, once there are no more rows.
+    async fn finish(self) -> Result<SheetSummary, ImportError> {
+        self.reader.await?.map_err(|source| ImportError::Workbook { path: self.path, source })
+    }
+}
+
+/// The largest id among a workbook's rows that is kept, so that new ids can go on above it.
+async fn largest_kept_id<T: Send + 'static>(
+    mut reading: Reading<T>,
+    id: impl Fn(&T) -> Option<i64>,
+) -> Result<(i64, SheetSummary), ImportError> {
+    let mut largest = 0;
+    loop {
+        let chunk = reading.chunk().await;
+        if chunk.is_empty() {
+            break;
+        }
+        for parsed in chunk {
+            if let Parsed::Row { value, .. } = parsed {
+                largest = id(&value).unwrap_or(0).max(largest);
+            }
+        }
+    }
+    Ok((largest, reading.finish().await?))
+}
