@@ -1,0 +1,235 @@
+//! Where everything is wired, and nothing else is: read it from top to bottom for the flow.
+//!
+//! servers -> databases -> schemas -> bus -> (sample data) -> relay -> projection workers -> HTTP. It stops the other
+//! way round: first no new requests, then the workers, then the servers.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aggregates::policy::{Policy, PolicyError};
+use axum::ServiceExt;
+use axum::extract::Request;
+use sqlx::migrate::MigrateError;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::bus::wake::Wake;
+use crate::bus::{Bus, BusError, StreamOptions};
+use crate::commands::{BusinessCalendar, Commands};
+use crate::config::{Role, Serve};
+use crate::databases::Databases;
+use crate::embedded::EmbeddedError;
+use crate::http::{Api, router};
+use crate::import::ImportError;
+use crate::progress::Progress;
+use crate::projector::Projector;
+use crate::relay::Relay;
+use crate::sample;
+use crate::servers::Servers;
+use crate::store::EventLog;
+use crate::store::migrate::migrate;
+
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
+const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Why the service could not start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// A private server did not start or stop.
+    #[error("a private server failed")]
+    Servers(#[from] EmbeddedError),
+    /// A database cannot be reached.
+    #[error("cannot connect to PostgreSQL")]
+    Database(#[from] sqlx::Error),
+    /// A schema could not be brought up to date.
+    #[error("the database schema could not be brought up to date")]
+    Migrate(#[from] MigrateError),
+    /// NATS's address is not one.
+    #[error("cannot use NATS")]
+    Bus(#[from] BusError),
+    /// A shipped policy cannot be read.
+    #[error("a scoring policy is not valid")]
+    Policy(#[from] PolicyError),
+    /// There is no such policy.
+    #[error("there is no policy '{wanted}'; there are: {known}")]
+    NoSuchPolicy {
+        /// What was asked for.
+        wanted: String,
+        /// What there is.
+        known: String,
+    },
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The sample data could not be filled in.
+    #[error("the sample data could not be filled in")]
+    Sample(#[source] Box<ImportError>),
+}
+
+/// A running service.
+pub struct App {
+    /// Where the API listens; `None` without the role.
+    pub address: Option<SocketAddr>,
+    /// The servers it works with.
+    pub servers: Servers,
+    databases: Databases,
+    api: Option<Listening>,
+    workers: Workers,
+}
+
+impl App {
+    /// Starts the roles of this process.
+    ///
+    /// # Errors
+    /// [`AppError`], naming what could not be started; what had been started ends with the process.
+    pub async fn start(config: &Serve) -> Result<Self, AppError> {
+        let policy = Arc::new(policy(&config.policy)?);
+        let listener = match has(config, Role::Api) {
+            true => Some(listen(config.http_addr).await?),
+            false => None,
+        };
+
+        let servers = Servers::for_serving(&config.store, config.nats_url.as_deref()).await?;
+        let connections = config.store.database_connections;
+        let databases = Databases::connect(&servers.database_url, &servers.read_database_url, connections).await?;
+        migrate(&databases.log, &databases.read_models).await?;
+        let log = EventLog::new(databases.log.clone());
+        let calendar = BusinessCalendar(config.store.business_utc_offset);
+        if config.sample_data {
+            let filled = sample::fill(&log, calendar, &servers.data_dir).await;
+            filled.map_err(|error| AppError::Sample(Box::new(error)))?;
+        }
+
+        let bus = match &servers.nats_url {
+            Some(url) => {
+                let (name, max_bytes) = (config.nats_stream.clone(), config.nats_stream_bytes);
+                let log = log.identity().await?;
+                Some(Bus::connect(url, StreamOptions { name, max_bytes, log }).await?)
+            }
+            None => None,
+        };
+        let wake = Wake::new(bus.clone());
+        let progress = Arc::new(Progress::default());
+        let workers = Workers::default();
+        let (watched, read_models) = (Arc::clone(&progress), databases.read_models.clone());
+        workers.spawn(|stop| async move { watched.watch_database(&read_models, stop).await });
+        if let Some(bus) = &bus {
+            workers.spawn(|stop| wake.clone().listen(bus.clone(), stop));
+        }
+        if let Some(bus) = bus.clone().filter(|_| has(config, Role::Relay)) {
+            let relay = Relay { log: databases.log.clone(), bus, wake: wake.clone() };
+            workers.spawn(|stop| relay.run(stop));
+        }
+        if has(config, Role::Projector) {
+            let Databases { log, read_models } = databases.clone();
+            let projector = Projector { log, read_models, bus, wake: wake.clone(), progress: Arc::clone(&progress) };
+            workers.spawn(|stop| projector.run(stop));
+            catch_up(&databases, &progress).await?;
+        }
+
+        let api = listener.map(|listener| {
+            let api = Api {
+                commands: Arc::new(Commands::new(log, Arc::clone(&policy), calendar, wake)),
+                log: databases.log.clone(),
+                read_models: databases.read_models.clone(),
+                progress,
+                policy,
+                calendar,
+                visibility_timeout: Duration::from_secs(config.visibility_timeout),
+            };
+            Listening::start(listener, api)
+        });
+        let address = api.as_ref().and_then(|api| api.address);
+        Ok(Self { address, servers, databases, api, workers })
+    }
+
+    /// Stops in order: requests in flight are answered, workers end, private servers stop.
+    ///
+    /// # Errors
+    /// When a private server did not stop in order.
+    pub async fn stop(self) -> Result<(), AppError> {
+        if let Some(api) = self.api {
+            api.stop().await;
+        }
+        self.workers.stop().await;
+        self.databases.close().await;
+        Ok(self.servers.stop().await?)
+    }
+}
+
+/// The tasks of this process, and how to stop them.
+#[derive(Default)]
+struct Workers {
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Workers {
+    fn spawn<F: Future<Output = ()> + Send + 'static>(&self, task: impl FnOnce(CancellationToken) -> F) {
+        self.tasks.spawn(task(self.stop.clone()));
+    }
+
+    async fn stop(self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+/// The API on its port.
+struct Listening {
+    address: Option<SocketAddr>,
+    server: JoinHandle<std::io::Result<()>>,
+    stop: CancellationToken,
+}
+
+impl Listening {
+    fn start(listener: TcpListener, api: Api) -> Self {
+        let address = listener.local_addr().ok();
+        let stop = CancellationToken::new();
+        let service = ServiceExt::<Request>::into_make_service(router(api));
+        let server = axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
+        Self { address, server: tokio::spawn(async move { server.await }), stop }
+    }
+
+    async fn stop(self) {
+        self.stop.cancel();
+        if tokio::time::timeout(DRAIN_TIMEOUT, self.server).await.is_err() {
+            tracing::warn!("some requests were still running after {DRAIN_TIMEOUT:?}");
+        }
+    }
+}
+
+/// Lets the workers apply what the log holds before anybody asks, for a bounded time.
+async fn catch_up(databases: &Databases, progress: &Progress) -> Result<(), sqlx::Error> {
+    if !progress.caught_up(&databases.log, CATCH_UP_TIMEOUT).await? {
+        tracing::warn!("the read models are still behind the log; queries may miss recent writes for a while");
+    }
+    Ok(())
+}
+
+fn has(config: &Serve, role: Role) -> bool {
+    config.roles.contains(&role)
+}
+
+fn policy(wanted: &str) -> Result<Policy, AppError> {
+    let mut shipped = Policy::shipped()?;
+    let known = shipped.iter().map(|policy| policy.reference().id.clone()).collect::<Vec<_>>().join(", ");
+    match shipped.iter().position(|policy| policy.reference().id == wanted) {
+        Some(place) => Ok(shipped.swap_remove(place)),
+        None => Err(AppError::NoSuchPolicy { wanted: wanted.to_owned(), known }),
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, AppError> {
+    TcpListener::bind(address).await.map_err(|source| AppError::Listen { address, source })
+}

@@ -1,0 +1,193 @@
+//! What can be configured: every option of every command, each also an environment variable.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use chrono::FixedOffset;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Where data lies when nobody says otherwise.
+const DEFAULT_DATA_DIR: &str = ".data";
+
+/// Decides who gets credit, records why, and never loses or double-counts a rupee.
+#[derive(Debug, Parser)]
+#[command(name = "credit-approval", version, max_term_width = 110)]
+pub struct Cli {
+    /// How the log is written.
+    #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Pretty, global = true)]
+    pub log_format: LogFormat,
+    /// What is logged: a level, or levels by module (`info,sqlx=debug`).
+    #[arg(
+        long,
+        env = "RUST_LOG",
+        default_value = "info,sqlx::postgres::notice=warn,async_nats=warn",
+        global = true,
+        value_name = "FILTER"
+    )]
+    pub log_filter: String,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Pretty,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve the API, relay events and keep the read models.
+    Serve(Serve),
+    /// Import workbooks of customers and loans.
+    Import(Import),
+    /// Write sample workbooks; the same seed gives the same bytes.
+    Generate(Generate),
+    /// Bring the database schemas up to date.
+    Migrate(Store),
+    /// Ask a running service for its health; exit status 0 when it is ready.
+    Health(Health),
+}
+
+/// Where the data is.
+#[derive(Debug, Clone, Args)]
+pub struct Store {
+    /// Directory of the private servers and their data, when no URL names others [default: .data].
+    #[arg(long, env = "DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// PostgreSQL that holds the event log; without it a private one is started under the data directory.
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    pub database_url: Option<String>,
+    /// PostgreSQL that holds the read models, when it is another one.
+    #[arg(long, env = "READ_DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    pub read_database_url: Option<String>,
+    /// Connections to each database, at most.
+    #[arg(long, env = "DATABASE_CONNECTIONS", default_value_t = 20, value_name = "N",
+          value_parser = clap::value_parser!(u32).range(2..=1000))]
+    pub database_connections: u32,
+    /// The business day's offset from UTC.
+    #[arg(
+        long,
+        env = "BUSINESS_UTC_OFFSET",
+        default_value = "+05:30",
+        value_name = "OFFSET",
+        allow_hyphen_values = true
+    )]
+    pub business_utc_offset: FixedOffset,
+}
+
+impl Store {
+    /// The data directory, and whether somebody named it.
+    #[must_use]
+    pub fn data_dir(&self) -> (&Path, bool) {
+        match &self.data_dir {
+            Some(named) => (named, true),
+            None => (Path::new(DEFAULT_DATA_DIR), false),
+        }
+    }
+}
+
+/// `serve`.
+#[derive(Debug, Clone, Args)]
+pub struct Serve {
+    /// Where the data is.
+    #[command(flatten)]
+    pub store: Store,
+    /// Address of the API.
+    #[arg(long, env = "HTTP_ADDR", default_value = "127.0.0.1:8000", value_name = "ADDR")]
+    pub http_addr: SocketAddr,
+    /// NATS with JetStream; without it a private one is started, if nats-server is installed.
+    #[arg(long, env = "NATS_URL", hide_env_values = true, value_name = "URL")]
+    pub nats_url: Option<String>,
+    /// Name of the stream, and first part of its subjects.
+    #[arg(long, env = "NATS_STREAM", default_value = "CREDIT", value_name = "NAME", value_parser = stream_name)]
+    pub nats_stream: String,
+    /// Bytes of the stream; beyond them it drops its oldest messages, which are in the log all the same.
+    #[arg(long, env = "NATS_STREAM_BYTES", default_value_t = 1 << 30, value_name = "BYTES",
+          value_parser = clap::value_parser!(i64).range(1 << 20..))]
+    pub nats_stream_bytes: i64,
+    /// What this process does.
+    #[arg(long, env = "ROLES", value_enum, value_delimiter = ',', default_value = "api,relay,projector")]
+    pub roles: Vec<Role>,
+    /// Fill an empty store from generated workbooks first.
+    #[arg(long, env = "SAMPLE_DATA")]
+    pub sample_data: bool,
+    /// The policy that decisions are taken under.
+    #[arg(long, env = "POLICY", default_value = "standard-1", value_name = "ID")]
+    pub policy: String,
+    /// Seconds that a request waits for the read models at most.
+    #[arg(long, env = "VISIBILITY_TIMEOUT", default_value_t = 5, value_name = "SECONDS",
+          value_parser = clap::value_parser!(u64).range(0..=60))]
+    pub visibility_timeout: u64,
+}
+
+/// What a process can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Role {
+    /// Answers HTTP requests.
+    Api,
+    /// Publishes the log to NATS; one works, others stand by.
+    Relay,
+    /// Keeps the read models.
+    Projector,
+}
+
+/// `import`.
+#[derive(Debug, Clone, Args)]
+pub struct Import {
+    /// Where the data is.
+    #[command(flatten)]
+    pub store: Store,
+    /// Workbook of customers.
+    #[arg(long, value_name = "FILE", required_unless_present = "loans")]
+    pub customers: Option<PathBuf>,
+    /// Workbook of loans.
+    #[arg(long, value_name = "FILE")]
+    pub loans: Option<PathBuf>,
+    /// Read and check everything, write nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Where rows that were not taken, and warnings, are written as CSV.
+    #[arg(long, env = "IMPORT_REJECTS", default_value = "import-rejects.csv", value_name = "FILE")]
+    pub rejects: PathBuf,
+}
+
+/// `generate`.
+#[derive(Debug, Clone, Args)]
+pub struct Generate {
+    /// How many customers.
+    #[arg(long, default_value_t = 300, value_name = "N")]
+    pub customers: u32,
+    /// How many loans.
+    #[arg(long, default_value_t = 780, value_name = "N")]
+    pub loans: u32,
+    /// Another seed gives other workbooks.
+    #[arg(long, default_value_t = 1, value_name = "SEED")]
+    pub seed: u64,
+    /// Directory to write customer_data.xlsx and loan_data.xlsx to.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// `health`.
+#[derive(Debug, Clone, Args)]
+pub struct Health {
+    /// What to ask.
+    #[arg(long, env = "HEALTH_URL", default_value = "http://127.0.0.1:8000/health/ready", value_name = "URL")]
+    pub url: String,
+}
+
+/// A stream's name is part of subjects, so it keeps to what both may hold.
+fn stream_name(name: &str) -> Result<String, String> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    if (1..=64).contains(&name.len()) && name.bytes().all(allowed) {
+        Ok(name.to_owned())
+    } else {
+        Err("must be 1 to 64 letters, digits, hyphens or underscores".to_owned())
+    }
+}

@@ -1,0 +1,45 @@
+//! The pools of connections: the log's and the read models'.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::ConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+const SLOW_STATEMENT: Duration = Duration::from_secs(1);
+
+/// Connections to both databases; they may be one.
+#[derive(Clone)]
+pub struct Databases {
+    /// Of the event log.
+    pub log: PgPool,
+    /// Of the read models.
+    pub read_models: PgPool,
+}
+
+impl Databases {
+    /// Connects to both.
+    ///
+    /// # Errors
+    /// When an address is not one, or its server cannot be reached.
+    pub async fn connect(log_url: &str, read_models_url: &str, connections: u32) -> Result<Self, sqlx::Error> {
+        let log = options(log_url)?;
+        // The read models are folded from the log and move with their checkpoints, so a crash that takes the last
+        // commits of both takes nothing that is not folded again.
+        let read_models = options(read_models_url)?.options([("synchronous_commit", "off")]);
+        let pool = || PgPoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT);
+        Ok(Self { log: pool().connect_with(log).await?, read_models: pool().connect_with(read_models).await? })
+    }
+
+    /// Closes both, waiting for connections that are in use.
+    pub async fn close(&self) {
+        self.read_models.close().await;
+        self.log.close().await;
+    }
+}
+
+fn options(url: &str) -> Result<PgConnectOptions, sqlx::Error> {
+    let options = PgConnectOptions::from_str(url)?.application_name("credit-approval");
+    Ok(options.log_statements(log::LevelFilter::Debug).log_slow_statements(log::LevelFilter::Warn, SLOW_STATEMENT))
+}

@@ -1,0 +1,22 @@
+//! credit-approval: decides who gets credit, records why, and never loses or double-counts a rupee.
+//!
+//! [`app`] wires everything in one place; read it from top to bottom for the flow. The domain is the `aggregates`
+//! crate, the read models are the `projections` crate; here is what moves events between them and the world.
+
+pub mod app;
+pub mod bus;
+pub mod commands;
+pub mod config;
+pub mod databases;
+pub mod embedded;
+pub mod generate;
+pub mod http;
+pub mod import;
+pub mod ops;
+pub mod progress;
+pub mod projector;
+pub mod relay;
+pub mod sample;
+pub mod servers;
+pub mod store;
+pub mod telemetry;

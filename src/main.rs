@@ -1,0 +1,49 @@
+//! The one binary: reads its options, runs one command, and says in one line what went wrong.
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use clap::Parser;
+use credit_approval::config::{Cli, Command};
+use credit_approval::ops;
+use credit_approval::telemetry;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("credit-approval: {}", in_one_line(&*error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<(), Box<dyn Error>> {
+    telemetry::start(cli.log_format, &cli.log_filter)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match cli.command {
+            Command::Serve(serve) => Ok(ops::serve::serve(&serve).await?),
+            Command::Import(import) => Ok(ops::import::import(&import).await?),
+            Command::Generate(generate) => Ok(ops::generate::generate(&generate)?),
+            Command::Migrate(store) => Ok(ops::migrate::migrate(&store).await?),
+            Command::Health(health) => Ok(ops::health::health(&health).await?),
+        }
+    })
+}
+
+/// An error with its causes: `cannot connect to PostgreSQL: connection refused`.
+fn in_one_line(error: &dyn Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !line.ends_with(&text) {
+            line.push_str(": ");
+            line.push_str(&text);
+        }
+        cause = error.source();
+    }
+    line.replace('\n', " ")
+}

@@ -1,0 +1,16 @@
+//! `generate`: sample workbooks.
+
+use crate::config;
+use crate::generate::{GenerateError, GenerateSpec};
+
+/// Writes a pair of workbooks and says where they are.
+///
+/// # Errors
+/// When the numbers do not fit a workbook, or a file cannot be written.
+pub fn generate(config: &config::Generate) -> Result<(), GenerateError> {
+    let spec = GenerateSpec { customers: config.customers, loans: config.loans, seed: config.seed };
+    let files = crate::generate::generate(&config.out, spec)?;
+    println!("{}", files.customers.display());
+    println!("{}", files.loans.display());
+    Ok(())
+}

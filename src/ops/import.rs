@@ -1,0 +1,68 @@
+//! `import`: workbooks into the log, with a progress bar, a summary and a file of what was not taken.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::OpsError;
+use super::serve::asked_to_stop;
+use crate::commands::BusinessCalendar;
+use crate::config;
+use crate::databases::Databases;
+use crate::import::report::Summary;
+use crate::import::{Job, Stage};
+use crate::servers::Servers;
+use crate::store::EventLog;
+use crate::store::migrate::migrate;
+
+const REDRAW: Duration = Duration::from_millis(200);
+
+/// Imports workbooks into the log of a running service, of `DATABASE_URL`, or of the data directory.
+///
+/// # Errors
+/// [`OpsError`]; rejected rows are no error.
+pub async fn import(config: &config::Import) -> Result<(), OpsError> {
+    let servers = Servers::for_a_command(&config.store).await?;
+    let outcome = tokio::select! {
+        outcome = run(config, &servers) => outcome,
+        () = asked_to_stop() => Err(OpsError::Stopped),
+    };
+    let stopped = servers.stop().await;
+    print!("{}", outcome?);
+    Ok(stopped?)
+}
+
+async fn run(config: &config::Import, servers: &Servers) -> Result<Summary, OpsError> {
+    let connections = config.store.database_connections;
+    let databases = Databases::connect(&servers.database_url, &servers.read_database_url, connections).await?;
+    migrate(&databases.log, &databases.read_models).await?;
+    let job = Job {
+        customers: config.customers.clone(),
+        loans: config.loans.clone(),
+        dry_run: config.dry_run,
+        notices: Some(config.rejects.clone()),
+        today: BusinessCalendar(config.store.business_utc_offset).today(),
+    };
+    let bar = bar();
+    let summary = crate::import::import(&EventLog::new(databases.log.clone()), &job, |stage, rows, expected| {
+        bar.set_message(match stage {
+            Stage::Customers => "customers",
+            Stage::Loans => "loans",
+        });
+        bar.set_length(expected.unwrap_or(rows));
+        bar.set_position(rows);
+    })
+    .await?;
+    bar.finish_and_clear();
+    databases.close().await;
+    Ok(summary)
+}
+
+fn bar() -> ProgressBar {
+    let bar = ProgressBar::new(0);
+    if let Ok(style) = ProgressStyle::with_template("{msg:10} {bar:40} {pos}/{len} rows, {per_sec}, {eta} left") {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(REDRAW);
+    bar
+}
