@@ -169,6 +169,9 @@ pub struct Generate {
     /// Another seed gives other workbooks.
     #[arg(long, default_value_t = 1, value_name = "SEED")]
     pub seed: u64,
+    /// Every id is above this one, so that the rows fit beside others.
+    #[arg(long, default_value_t = 0, value_name = "ID")]
+    pub ids_above: u32,
     /// Directory to write customer_data.xlsx and loan_data.xlsx to.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,

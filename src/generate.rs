@@ -52,6 +52,8 @@ pub struct GenerateSpec {
     pub loans: u32,
     /// The same seed, the same files.
     pub seed: u64,
+    /// Every id is above this one, so that they leave room for others.
+    pub ids_above: u32,
 }
 
 /// Where the workbooks are.
@@ -160,7 +162,7 @@ fn write_customers(sheet: &mut Worksheet, spec: GenerateSpec) -> Result<(), Gene
     let people = People::new(spec.seed);
     for number in 1..=spec.customers {
         let person = people.person(number)?;
-        sheet.write_number(number, 0, number)?;
+        sheet.write_number(number, 0, as_cell(u64::from(spec.ids_above) + u64::from(number))?)?;
         sheet.write_string(number, 1, person.first_name)?;
         sheet.write_string(number, 2, person.last_name)?;
         sheet.write_number(number, 3, person.age)?;
@@ -184,7 +186,7 @@ fn write_loans(sheet: &mut Worksheet, spec: GenerateSpec) -> Result<(), Generate
         for _ in 0..counts.share(spec.loans - row, spec.customers - customer + 1) {
             let loan = Loan::draw(&mut draw, &person, &mut current_lakhs)?;
             row += 1;
-            sheet.write_number(row, 0, customer)?;
+            sheet.write_number(row, 0, as_cell(u64::from(spec.ids_above) + u64::from(customer))?)?;
             sheet.write_number(row, 1, as_cell(ids.next(customer))?)?;
             sheet.write_number(row, 2, as_cell(loan.principal.money().amount())?)?;
             sheet.write_number(row, 3, loan.tenure.months())?;

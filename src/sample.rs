@@ -11,7 +11,11 @@ use crate::store::reader::head;
 const DIRECTORY: &str = "sample";
 /// There for as long as the sample data is not yet complete, so that a killed start goes on with it.
 const UNFINISHED: &str = ".unfinished";
-const SPEC: GenerateSpec = GenerateSpec { customers: 300, loans: 780, seed: 1 };
+const IDS_ABOVE: u32 = 10_000;
+/// Its ids leave the lower ones to whoever imports workbooks of their own beside it.
+const SPEC: GenerateSpec = GenerateSpec { customers: 300, loans: 780, seed: 1, ids_above: IDS_ABOVE };
+/// A customer of the sample data.
+pub const SAMPLE_CUSTOMER: u32 = IDS_ABOVE + 1;
 
 /// Fills an empty store, or finishes filling it.
 ///

@@ -36,6 +36,7 @@ const LOAN_IDS_PER_LOAN: u64 = 3;
 
 /// Ids of loans: scattered, and unique but for a few that stand on loans of two customers.
 pub(super) struct LoanIds {
+    first: u64,
     start: u64,
     range: u64,
     given: u32,
@@ -46,12 +47,12 @@ impl LoanIds {
     pub(super) fn new(spec: GenerateSpec) -> Self {
         let range = (u64::from(spec.loans) * LOAN_IDS_PER_LOAN).max(MIN_LOAN_IDS);
         let start = Draw::new(spec.seed, Stream::LoanIds).below(range);
-        Self { start, range, given: 0, shareable: (0, 0) }
+        Self { first: FIRST_LOAN_ID + u64::from(spec.ids_above), start, range, given: 0, shareable: (0, 0) }
     }
 
     pub(super) fn next(&mut self, customer: u32) -> u64 {
         self.given += 1;
-        let id = FIRST_LOAN_ID + scattered(self.start, u64::from(self.given), self.range);
+        let id = self.first + scattered(self.start, u64::from(self.given), self.range);
         match self.given % LOANS_PER_SHARED_ID {
             1 => self.shareable = (customer, id),
             0 if self.shareable.0 != customer => return self.shareable.1,

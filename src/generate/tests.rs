@@ -13,7 +13,7 @@ fn bytes(spec: GenerateSpec) -> (Vec<u8>, Vec<u8>) {
 
 #[test]
 fn the_same_seed_gives_the_same_bytes() {
-    let spec = GenerateSpec { customers: 40, loans: 90, seed: 7 };
+    let spec = GenerateSpec { customers: 40, loans: 90, seed: 7, ids_above: 0 };
     let first = bytes(spec);
     assert!(first == bytes(spec));
     assert!(first != bytes(GenerateSpec { seed: 8, ..spec }));
@@ -22,11 +22,12 @@ fn the_same_seed_gives_the_same_bytes() {
 #[test]
 fn what_cannot_be_made_is_refused() {
     let dir = tempfile::tempdir().unwrap();
-    let refused = |customers, loans| generate(dir.path(), GenerateSpec { customers, loans, seed: 1 }).unwrap_err();
+    let refused =
+        |customers, loans| generate(dir.path(), GenerateSpec { customers, loans, seed: 1, ids_above: 0 }).unwrap_err();
     assert!(matches!(refused(MAX_ROWS + 1, 0), GenerateError::TooMany { what: "customers", .. }));
     assert!(matches!(refused(1, MAX_ROWS + 1), GenerateError::TooMany { what: "loans", .. }));
     assert!(matches!(refused(0, 1), GenerateError::LoansWithoutCustomers));
-    assert!(generate(dir.path(), GenerateSpec { customers: 0, loans: 0, seed: 1 }).is_ok());
+    assert!(generate(dir.path(), GenerateSpec { customers: 0, loans: 0, seed: 1, ids_above: 0 }).is_ok());
 }
 
 #[test]
@@ -43,7 +44,7 @@ fn shares_add_up() {
 
 #[test]
 fn phone_numbers_are_unique_and_few_loan_ids_stand_on_two_loans() {
-    let spec = GenerateSpec { customers: 5_000, loans: 13_000, seed: 1 };
+    let spec = GenerateSpec { customers: 5_000, loans: 13_000, seed: 1, ids_above: 0 };
     let people = People::new(spec.seed);
     let mut phones: Vec<u64> = (1..=spec.customers).map(|n| people.person(n).unwrap().phone_number).collect();
     assert!(phones.iter().all(|phone| (6_000_000_000..10_000_000_000).contains(phone)));

@@ -73,22 +73,6 @@ pub fn integer_id(external_id: &str) -> Option<i64> {
     cell::integer_id(external_id)
 }
 
-/// How many rows the workbook's largest sheet says it has, its header among them; `None` when it does not say.
-///
-/// # Errors
-/// When it is no workbook.
-pub fn row_estimate(path: &Path) -> Result<Option<u64>, WorkbookError> {
-    let mut workbook = open(path)?;
-    let mut most = 0;
-    for sheet in sheets(&workbook) {
-        if let Ok(cells) = workbook.worksheet_cells_reader(&sheet) {
-            let (start, end) = (cells.dimensions().start.0, cells.dimensions().end.0);
-            most = end.saturating_sub(start).min(LAST_ROW).max(most);
-        }
-    }
-    Ok((most > 0).then(|| u64::from(most) + 1))
-}
-
 fn open(path: &Path) -> Result<Xlsx<BufReader<File>>, WorkbookError> {
     let unreadable = |error: std::io::Error| {
         if error.kind() == ErrorKind::NotFound { WorkbookError::NotFound } else { WorkbookError::Unreadable(error) }

@@ -8,7 +8,12 @@ use crate::generate::{GenerateError, GenerateSpec};
 /// # Errors
 /// When the numbers do not fit a workbook, or a file cannot be written.
 pub fn generate(config: &config::Generate) -> Result<(), GenerateError> {
-    let spec = GenerateSpec { customers: config.customers, loans: config.loans, seed: config.seed };
+    let spec = GenerateSpec {
+        customers: config.customers,
+        loans: config.loans,
+        seed: config.seed,
+        ids_above: config.ids_above,
+    };
     let files = crate::generate::generate(&config.out, spec)?;
     println!("{}", files.customers.display());
     println!("{}", files.loans.display());

@@ -6,6 +6,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::app::{App, AppError};
 use crate::config::Serve;
+use crate::sample::SAMPLE_CUSTOMER;
 
 /// Serves until SIGINT or SIGTERM.
 ///
@@ -57,10 +58,16 @@ fn announce(config: &Serve, app: &App) {
     println!("fan-out    {fan_out}");
     let Some(address) = app.address else { return };
     println!("listening  http://{address}");
-    println!("try        curl -s http://{address}/check-eligibility -H 'Content-Type: application/json' \\");
-    println!(
-        "                -d '{{\"customer_id\": 1, \"loan_amount\": 100000, \"interest_rate\": 10, \"tenure\": 12}}'"
-    );
+    let (path, body) = if config.sample_data {
+        let body =
+            format!(r#"{{"customer_id": {SAMPLE_CUSTOMER}, "loan_amount": 100000, "interest_rate": 8, "tenure": 12}}"#);
+        ("check-eligibility", body)
+    } else {
+        let person = r#""first_name": "Asha", "last_name": "Rao", "age": 30, "phone_number": "9876501234""#;
+        ("register", format!(r#"{{{person}, "monthly_income": 50000}}"#))
+    };
+    println!("try        curl -s http://{address}/{path} -H 'Content-Type: application/json' \\");
+    println!("                -d '{body}'");
 }
 
 fn absolute(path: &Path) -> String {

@@ -184,6 +184,7 @@ fn wrong_documents(endpoint: &'static str, good: &[Field]) -> Vec<Case> {
     cases.push(wrong("comma before its end", format!("{open},}}").as_bytes()));
     cases.push(wrong("invalid UTF-8 in an ignored field", &invalid_utf8(good, "note")));
     for (field, value) in good {
+        cases.push(wrong(&format!("{field} invalid UTF-8"), &invalid_utf8(good, field)));
         cases.push(wrong(&format!("{field} twice"), format!("{open},\"{field}\":{value}}}").as_bytes()));
         for value in values(UNPARSABLE) {
             cases.push(wrong(&format!("{field}: {value}"), object(&with(good, field, value)).as_bytes()));
@@ -204,7 +205,6 @@ fn wrong_fields(endpoint: &'static str, good: &[Field], index: usize) -> Vec<Cas
         wrong("missing", object(&without).into()),
         wrong("null", object(&with(good, field, "null")).into()),
         wrong("cut", cut.into()),
-        wrong("invalid UTF-8", invalid_utf8(good, field)),
         wrong("nested deeply", object(&with(good, field, &deep())).into()),
         wrong("never closed", object(&with(good, field, &"[".repeat(DEEP))).into()),
     ]

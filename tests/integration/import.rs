@@ -25,7 +25,7 @@ impl Scratch {
     }
 
     fn generated(&self, customers: u32, loans: u32) -> GeneratedFiles {
-        generate(&self.0, GenerateSpec { customers, loans, seed: 7 }).unwrap()
+        generate(&self.0, GenerateSpec { customers, loans, seed: 7, ids_above: 0 }).unwrap()
     }
 }
 

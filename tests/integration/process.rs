@@ -201,7 +201,7 @@ async fn the_service_outlives_its_servers() {
 async fn an_interrupt_stops_everything_and_the_next_start_finds_the_data() {
     let data = Data::new();
     let mut serving = serve(&data, &["--sample-data"]).await;
-    let eligible = application(300, 10_000, 18, 12);
+    let eligible = application(10_300, 10_000, 18, 12);
     assert_eq!(serving.client.post("/check-eligibility", &eligible).await.status, 200, "the sample data is there");
     let mine = serving.client.register(50_000).await;
     let servers = data.server_pids();

@@ -27,12 +27,12 @@ const MAX_ITEM_BYTES: u64 = 1 << 20;
 const MAX_STRINGS: u64 = 8_000_000;
 
 const CHUNK_BYTES: usize = 64 << 10;
-/// The start of a string's tag, with a namespace prefix or without.
-const STRING_TAGS: [&[u8]; 2] = [b"<si", b":si"];
+/// The tag of a string, beside its namespace's prefix.
+const STRING_TAG: &[u8] = b"si";
 /// The attribute for whose value the reader sets memory aside.
 const COUNT_ATTRIBUTE: &[u8] = b"uniqueCount";
-/// How far behind its name the attribute's value must end.
-const COUNT_WINDOW_BYTES: usize = 64;
+/// How far behind its name the attribute's value must end; how long a tag's name may be.
+const WINDOW_BYTES: usize = 64;
 
 /// Unpacks every part once and refuses what would take too much memory.
 pub(super) fn check(file: impl Read + Seek) -> Result<(), WorkbookError> {
@@ -130,7 +130,7 @@ struct Strings {
 impl Strings {
     fn add(&mut self, chunk: &[u8]) {
         self.pending.extend_from_slice(chunk);
-        self.scan(COUNT_ATTRIBUTE.len() + COUNT_WINDOW_BYTES);
+        self.scan(COUNT_ATTRIBUTE.len() + WINDOW_BYTES);
     }
 
     fn finish(mut self) -> u64 {
@@ -143,14 +143,21 @@ impl Strings {
         let done = self.pending.len().saturating_sub(keep);
         for start in 0..done {
             let text = &self.pending[start..];
-            self.held += u64::from(STRING_TAGS.iter().any(|tag| text.starts_with(tag)));
+            self.held += u64::from(opens_string(text));
             if let Some(after) = text.strip_prefix(COUNT_ATTRIBUTE) {
-                let window = &after[..after.len().min(COUNT_WINDOW_BYTES)];
+                let window = &after[..after.len().min(WINDOW_BYTES)];
                 self.claimed = self.claimed.max(claimed(window).unwrap_or(0));
             }
         }
         self.pending.drain(..done);
     }
+}
+
+/// Whether a text starts with `<si` or `<prefix:si`; a tag with an endless name counts too.
+fn opens_string(text: &[u8]) -> bool {
+    let Some(tag) = text.strip_prefix(b"<") else { return false };
+    let end = tag.iter().take(WINDOW_BYTES).position(|byte| byte.is_ascii_whitespace() || matches!(byte, b'/' | b'>'));
+    end.is_none_or(|end| tag[..end].rsplit(|byte| *byte == b':').next() == Some(STRING_TAG))
 }
 
 /// The number in `="123"`, `None` where it is something else, the largest where it does not end.
@@ -186,7 +193,7 @@ mod tests {
     #[test]
     fn strings_are_counted_whatever_is_claimed() {
         let mut strings = Strings::default();
-        strings.add(b"<x:sst uniqueCount='1'><x:si/><x:si><x:t>si</x:t></x:si><x:si/></x:sst>");
+        strings.add(b"<x:sst uniqueCount='1'><x:si/><x:si><x:t>si</x:t></x:si><x:si/><size/></x:sst>");
         assert_eq!(strings.finish(), 3);
     }
 

@@ -104,7 +104,6 @@ fn reading_stops_when_no_more_is_wanted() {
     let path = saved(&dir, workbook);
     let summary = read_loans(&path, today(), |_| ControlFlow::Break(())).unwrap();
     assert_eq!((summary.rows, summary.stopped), (1, true));
-    assert_eq!(row_estimate(&path).unwrap(), Some(3));
 }
 
 #[test]
