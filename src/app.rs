@@ -1,7 +1,7 @@
 //! Where everything is wired, and nothing else is: read it from top to bottom for the flow.
 //!
-//! servers -> databases -> schemas -> bus -> (sample data) -> relay -> projection workers -> HTTP. It stops the other
-//! way round: first no new requests, then the workers, then the servers.
+//! databases -> schemas -> (sample data) -> bus -> relay -> projection workers -> HTTP. It stops the other way round:
+//! first no new requests, then the workers. The servers it works on are started before it and stopped after it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,7 +21,6 @@ use crate::bus::{Bus, BusError, StreamOptions};
 use crate::commands::{BusinessCalendar, Commands};
 use crate::config::{Role, Serve};
 use crate::databases::Databases;
-use crate::embedded::EmbeddedError;
 use crate::http::{Api, router};
 use crate::import::ImportError;
 use crate::progress::Progress;
@@ -33,14 +32,12 @@ use crate::store::EventLog;
 use crate::store::migrate::migrate;
 
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(15);
 const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Why the service could not start or go on.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
-    /// A private server did not start or stop.
-    #[error("a private server failed")]
-    Servers(#[from] EmbeddedError),
     /// A database cannot be reached.
     #[error("cannot connect to PostgreSQL")]
     Database(#[from] sqlx::Error),
@@ -79,26 +76,23 @@ pub enum AppError {
 pub struct App {
     /// Where the API listens; `None` without the role.
     pub address: Option<SocketAddr>,
-    /// The servers it works with.
-    pub servers: Servers,
     databases: Databases,
     api: Option<Listening>,
     workers: Workers,
 }
 
 impl App {
-    /// Starts the roles of this process.
+    /// Starts the roles of this process on servers that are up.
     ///
     /// # Errors
-    /// [`AppError`], naming what could not be started; what had been started ends with the process.
-    pub async fn start(config: &Serve) -> Result<Self, AppError> {
+    /// [`AppError`], naming what could not be started.
+    pub async fn start(config: &Serve, servers: &Servers) -> Result<Self, AppError> {
         let policy = Arc::new(policy(&config.policy)?);
         let listener = match has(config, Role::Api) {
             true => Some(listen(config.http_addr).await?),
             false => None,
         };
 
-        let servers = Servers::for_serving(&config.store, config.nats_url.as_deref()).await?;
         let connections = config.store.database_connections;
         let databases = Databases::connect(&servers.database_url, &servers.read_database_url, connections).await?;
         migrate(&databases.log, &databases.read_models).await?;
@@ -111,9 +105,13 @@ impl App {
 
         let bus = match &servers.nats_url {
             Some(url) => {
-                let (name, max_bytes) = (config.nats_stream.clone(), config.nats_stream_bytes);
-                let log = log.identity().await?;
-                Some(Bus::connect(url, StreamOptions { name, max_bytes, log }).await?)
+                let stream = StreamOptions {
+                    name: config.nats_stream.clone(),
+                    max_bytes: config.nats_stream_bytes,
+                    replicas: usize::from(config.nats_replicas),
+                    log: log.identity().await?,
+                };
+                Some(Bus::connect(url, stream).await?)
             }
             None => None,
         };
@@ -149,20 +147,19 @@ impl App {
             Listening::start(listener, api)
         });
         let address = api.as_ref().and_then(|api| api.address);
-        Ok(Self { address, servers, databases, api, workers })
+        Ok(Self { address, databases, api, workers })
     }
 
-    /// Stops in order: requests in flight are answered, workers end, private servers stop.
-    ///
-    /// # Errors
-    /// When a private server did not stop in order.
-    pub async fn stop(self) -> Result<(), AppError> {
+    /// Stops in order: requests in flight are answered, then the workers end. Each step is bounded: what takes longer
+    /// ends with the process, and loses nothing that was answered.
+    pub async fn stop(self) {
         if let Some(api) = self.api {
             api.stop().await;
         }
         self.workers.stop().await;
-        self.databases.close().await;
-        Ok(self.servers.stop().await?)
+        if tokio::time::timeout(CLOSE_TIMEOUT, self.databases.close()).await.is_err() {
+            tracing::warn!("some connections were still in use after {CLOSE_TIMEOUT:?}");
+        }
     }
 }
 
@@ -181,7 +178,9 @@ impl Workers {
     async fn stop(self) {
         self.stop.cancel();
         self.tasks.close();
-        self.tasks.wait().await;
+        if tokio::time::timeout(CLOSE_TIMEOUT, self.tasks.wait()).await.is_err() {
+            tracing::warn!("some workers were still running after {CLOSE_TIMEOUT:?}");
+        }
     }
 }
 

@@ -111,6 +111,10 @@ pub struct Serve {
     #[arg(long, env = "NATS_STREAM_BYTES", default_value_t = 1 << 30, value_name = "BYTES",
           value_parser = clap::value_parser!(i64).range(1 << 20..))]
     pub nats_stream_bytes: i64,
+    /// Servers of a NATS cluster that hold the stream.
+    #[arg(long, env = "NATS_REPLICAS", default_value_t = 1, value_name = "N",
+          value_parser = clap::value_parser!(u8).range(1..=5))]
+    pub nats_replicas: u8,
     /// What this process does.
     #[arg(long, env = "ROLES", value_enum, value_delimiter = ',', default_value = "api,relay,projector")]
     pub roles: Vec<Role>,

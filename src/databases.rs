@@ -24,7 +24,8 @@ impl Databases {
     /// # Errors
     /// When an address is not one, or its server cannot be reached.
     pub async fn connect(log_url: &str, read_models_url: &str, connections: u32) -> Result<Self, sqlx::Error> {
-        let log = options(log_url)?;
+        // What was answered is on disk, whatever the server's own default is.
+        let log = options(log_url)?.options([("synchronous_commit", "on")]);
         // The read models are folded from the log and move with their checkpoints, so a crash that takes the last
         // commits of both takes nothing that is not folded again.
         let read_models = options(read_models_url)?.options([("synchronous_commit", "off")]);

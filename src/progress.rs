@@ -16,6 +16,7 @@ use crate::store::tail::settled_head;
 
 const SLOTS: usize = Projection::ALL.len() * PARTITIONS as usize;
 const LOOK_EVERY: Duration = Duration::from_millis(10);
+const SETTLE_WITHIN: Duration = Duration::from_secs(2);
 
 /// The last applied position of every projection and partition.
 pub struct Progress {
@@ -43,6 +44,12 @@ impl Default for Progress {
 impl Progress {
     fn slot(&self, projection: Projection, partition: Partition) -> &watch::Sender<i64> {
         &self.slots[projection.index() * usize::from(PARTITIONS) + partition.index()]
+    }
+
+    /// How far a worker has come, as far as this process knows.
+    #[must_use]
+    pub fn position(&self, projection: Projection, partition: Partition) -> i64 {
+        *self.slot(projection, partition).borrow()
     }
 
     /// A worker of this process stands at `position`; after a crash of the database that may be earlier than before.
@@ -77,8 +84,8 @@ impl Progress {
     /// # Errors
     /// When the log does not answer.
     pub async fn caught_up(&self, log: &PgPool, at_most: Duration) -> Result<bool, sqlx::Error> {
-        let head = settled_head(log).await?;
         let until = Instant::now() + at_most;
+        let Some(head) = settled_head(log, at_most.min(SETTLE_WITHIN)).await? else { return Ok(false) };
         for partition in Partition::all() {
             let position = last_in_partition(log, partition, head).await?;
             if !self.reached(partition, position, until.saturating_duration_since(Instant::now())).await {
@@ -117,7 +124,13 @@ impl Progress {
                     self.raise(projection, partition, position);
                 }
             }
-            Err(error) => tracing::debug!(%error, "could not read the checkpoints"),
+            Err(error) => {
+                // A database that crashed may come back with earlier checkpoints: believe nothing until they are read.
+                for slot in &self.slots {
+                    slot.send_replace(0);
+                }
+                tracing::debug!(%error, "could not read the checkpoints");
+            }
         }
     }
 }

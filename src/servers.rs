@@ -1,9 +1,12 @@
 //! The servers that a process works with: those the configuration names, or private ones of its own.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::config::Store;
 use crate::embedded::{DataDir, EmbeddedError, Nats, Postgres, Tuning, running_postgres};
+
+const NATS_WITHIN: Duration = Duration::from_secs(15);
 
 /// PostgreSQL and NATS, wherever they run.
 pub struct Servers {
@@ -32,10 +35,10 @@ impl Servers {
         if let Some(database_url) = &store.database_url {
             return Ok(Self::of_others(store, database_url.clone(), nats_url.map(str::to_owned), path));
         }
-        let data = DataDir::claim(path, explicit)?;
+        let data = claim(path, explicit)?;
         let postgres = Postgres::start(&data, Tuning::Durable).await?;
         let nats = match nats_url {
-            None if Nats::installed() => Some(Nats::start(&data).await?),
+            None if Nats::installed() => start_nats(&data).await,
             Some(_) | None => None,
         };
         let nats_url = nats.as_ref().map(Nats::url).or_else(|| nats_url.map(str::to_owned));
@@ -54,7 +57,7 @@ impl Servers {
         if let Some(database_url) = running {
             return Ok(Self::of_others(store, database_url, None, path));
         }
-        let data = DataDir::claim(path, explicit)?;
+        let data = claim(path, explicit)?;
         let postgres = Postgres::start(&data, Tuning::Durable).await?;
         let servers = Self::of_others(store, postgres.url(), None, data.path());
         Ok(Self { postgres: Some(postgres), ..servers })
@@ -85,4 +88,26 @@ impl Servers {
         }
         nats
     }
+}
+
+fn claim(path: &Path, explicit: bool) -> Result<DataDir, EmbeddedError> {
+    let data = DataDir::claim(path, explicit)?;
+    if let Some(wanted) = data.moved_from() {
+        let (wanted, used) = (wanted.display(), data.path().display());
+        tracing::warn!(%wanted, %used, "PostgreSQL's account cannot reach the data directory, so another one is used");
+    }
+    Ok(data)
+}
+
+/// A private NATS, or none: the service does without it.
+async fn start_nats(data: &DataDir) -> Option<Nats> {
+    match tokio::time::timeout(NATS_WITHIN, Nats::start(data)).await {
+        Ok(Ok(nats)) => return Some(nats),
+        Ok(Err(error)) => {
+            let error: &dyn std::error::Error = &error;
+            tracing::warn!(error, "the private nats-server did not start; going on without it");
+        }
+        Err(_) => tracing::warn!("the private nats-server did not start in time; going on without it"),
+    }
+    None
 }

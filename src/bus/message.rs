@@ -32,10 +32,10 @@ impl Message {
 
     /// The id by which the stream knows a repeated message.
     #[must_use]
-    pub fn id(&self) -> String {
+    pub fn id(&self, log: &str) -> String {
         match &self.event {
-            Some(_) => self.position.to_string(),
-            None => format!("marker-{}-{}", self.position, uuid::Uuid::now_v7()),
+            Some(_) => format!("{log}-{}", self.position),
+            None => format!("marker-{}", uuid::Uuid::now_v7()),
         }
     }
 

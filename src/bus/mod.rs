@@ -14,7 +14,9 @@ use async_nats::jetstream::consumer::{AckPolicy, PullConsumer, pull};
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::{self, DiscardPolicy, RetentionPolicy, StorageType};
 use async_nats::jetstream::{self, Context};
+use async_nats::{ConnectOptions, ServerAddr};
 use futures::future::try_join_all;
+use percent_encoding::percent_decode_str;
 use projections::{Partition, Projection};
 
 use self::message::{Message, NotOurs};
@@ -44,6 +46,16 @@ fn failed<E: Into<async_nats::Error>>(doing: &'static str) -> impl FnOnce(E) -> 
     move |source| BusError { doing, source: source.into() }
 }
 
+/// What an address says of who connects: user and password, or a token. The client does not take them by itself.
+fn credentials(address: Option<&ServerAddr>) -> ConnectOptions {
+    let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    match address.map(|address| (address.username(), address.password())) {
+        Some((Some(user), Some(password))) => ConnectOptions::with_user_and_password(decoded(user), decoded(password)),
+        Some((Some(token), None)) => ConnectOptions::with_token(decoded(token)),
+        Some((None, _)) | None => ConnectOptions::new(),
+    }
+}
+
 /// A connection to NATS and the stream's name.
 #[derive(Clone)]
 pub struct Bus {
@@ -51,6 +63,7 @@ pub struct Bus {
     context: Context,
     stream: String,
     stream_bytes: i64,
+    replicas: usize,
     log: String,
 }
 
@@ -61,6 +74,8 @@ pub struct StreamOptions {
     pub name: String,
     /// Beyond so many bytes the stream drops its oldest messages.
     pub max_bytes: i64,
+    /// How many servers of a cluster hold it.
+    pub replicas: usize,
     /// The log's identity: messages of another log are not taken for its own.
     pub log: String,
 }
@@ -71,29 +86,27 @@ impl Bus {
     /// # Errors
     /// When the address is not one.
     pub async fn connect(url: &str, stream: StreamOptions) -> Result<Self, BusError> {
-        let address: async_nats::ServerAddr = url.parse().map_err(failed("reading the address"))?;
-        // The client does not take credentials from the address by itself.
-        let options = match (address.username(), address.password()) {
-            (Some(user), Some(password)) => {
-                async_nats::ConnectOptions::with_user_and_password(user.to_owned(), password.to_owned())
-            }
-            _ => async_nats::ConnectOptions::new(),
-        };
+        let addresses: Vec<ServerAddr> = url
+            .split(',')
+            .map(|one| one.trim().parse())
+            .collect::<Result<_, _>>()
+            .map_err(failed("reading the address"))?;
+        let options = credentials(addresses.first());
         let client = options
             .name("credit-approval")
             .retry_on_initial_connect()
             .request_timeout(Some(REQUEST_TIMEOUT))
             .reconnect_delay_callback(|_| RECONNECT_DELAY)
             .event_callback(|event| async move { tracing::info!(%event, "NATS connection") })
-            .connect(address)
+            .connect(addresses)
             .await
             .map_err(failed("connecting"))?;
         let context = jetstream::context::ContextBuilder::new()
             .timeout(REQUEST_TIMEOUT)
             .ack_timeout(REQUEST_TIMEOUT)
             .build(client.clone());
-        let StreamOptions { name, max_bytes, log } = stream;
-        Ok(Self { client, context, stream: name, stream_bytes: max_bytes, log })
+        let StreamOptions { name, max_bytes, replicas, log } = stream;
+        Ok(Self { client, context, stream: name, stream_bytes: max_bytes, replicas, log })
     }
 
     /// Whether the server can be reached now.
@@ -124,7 +137,7 @@ impl Bus {
             max_bytes: self.stream_bytes,
             max_age: STREAM_MAX_AGE,
             duplicate_window: DUPLICATE_WINDOW,
-            num_replicas: 1,
+            num_replicas: self.replicas,
             ..stream::Config::default()
         };
         let stream = self.context.get_or_create_stream(wanted.clone()).await.map_err(failed("creating the stream"))?;
@@ -138,8 +151,7 @@ impl Bus {
         Ok(stream)
     }
 
-    /// The position that the stream's last message stands for; `None` where the stream is empty, or ends with a
-    /// message that is not of this log.
+    /// The position that the stream's last message stands for; `None` where there is no such message of this log.
     ///
     /// # Errors
     /// When the server does not answer.
@@ -148,8 +160,8 @@ impl Bus {
         if state.messages == 0 {
             return Ok(None);
         }
-        let last =
-            stream.get_raw_message(state.last_sequence).await.map_err(failed("reading the stream's last message"))?;
+        // A message that is gone, or not of this log, says nothing; markers then say what there is to say.
+        let Ok(last) = stream.get_raw_message(state.last_sequence).await else { return Ok(None) };
         Ok(Message::decode(&last.payload, &self.log).ok().map(|message| message.position))
     }
 
@@ -169,7 +181,7 @@ impl Bus {
         let mut acknowledgements = Vec::with_capacity(messages.len());
         for (partition, message) in messages {
             let payload = message.encode(&self.log).map_err(failed("encoding a message"))?;
-            let outgoing = PublishMessage::build().message_id(message.id()).payload(payload.into());
+            let outgoing = PublishMessage::build().message_id(message.id(&self.log)).payload(payload.into());
             let acknowledgement = self
                 .context
                 .send_publish(self.subject(*partition), outgoing)

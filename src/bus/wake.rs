@@ -13,6 +13,7 @@ use super::Bus;
 
 /// How long a follower waits without a hint.
 pub const LOOK_BY_ITSELF: Duration = Duration::from_millis(20);
+const HINT_WITHIN: Duration = Duration::from_millis(10);
 const SUBSCRIBE_AGAIN: Duration = Duration::from_secs(1);
 
 /// The hint.
@@ -56,9 +57,10 @@ impl Wake {
         self.of(Follower::Relay).notify_one();
         self.of(Follower::Local).notify_one();
         if let Some(bus) = self.bus.as_ref().filter(|bus| bus.is_connected()) {
-            // Only a hint: whoever misses it looks by itself soon.
-            if let Err(error) = bus.client.publish(bus.wake_subject(), bytes::Bytes::new()).await {
-                tracing::debug!(%error, "could not wake the relay");
+            // Only a hint, and never worth a wait: whoever misses it looks by itself soon.
+            let hint = bus.client.publish(bus.wake_subject(), bytes::Bytes::new());
+            if let Err(elapsed) = tokio::time::timeout(HINT_WITHIN, hint).await {
+                tracing::debug!(%elapsed, "could not wake the relay");
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use aggregates::customer::{ApplyForLoan, Customer, CustomerCommand, CustomerEvent, Decided};
+use aggregates::customer::{ApplyForLoan, Customer, CustomerCommand, CustomerEvent, CustomerRefusal, Decided};
 use aggregates::ids::{CustomerId, DecisionId, LoanId};
 use aggregates::loan::{Loan, LoanCommand, LoanEvent, LoanTerms, OpenLoan};
 use aggregates::policy::decision::{Application, Assessment};
@@ -39,7 +39,12 @@ impl Commands {
     ) -> Result<Committed<LoanApplication>, CommandError> {
         let _turn = self.queue.turn(customer_id).await;
         for _ in 0..MAX_ATTEMPTS {
-            let (to_append, decided) = self.decide_application(customer_id, application.clone(), origin).await?;
+            let decided = self.decide_application(customer_id, application.clone(), origin).await;
+            let (to_append, decided) = match decided {
+                // An import took the new loan's id for a loan of this very customer: the next one is free.
+                Err(CommandError::Customer(CustomerRefusal::LoanAlreadyKnown(_))) => continue,
+                decided => decided?,
+            };
             match append(self.log.pool(), &to_append).await {
                 Ok(position) => return Ok(self.committed(customer_id, position, decided).await),
                 Err(AppendError::Conflict) => pause().await,

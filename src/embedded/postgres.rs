@@ -31,8 +31,9 @@ const DATABASE: &str = "credit_approval";
 const MAINTENANCE_DATABASE: &str = "postgres";
 const LOG: &str = "postgres.log";
 
-/// Settings of every private server. Timings in the log and in the store are UTC.
-const SETTINGS: [&str; 12] = [
+/// Settings of every private server. Timings in the log and in the store are UTC; errors are logged without their
+/// details, which quote the values of rows; nobody holds the event log back by an idle transaction for long.
+const SETTINGS: [&str; 14] = [
     "listen_addresses=",
     "unix_socket_permissions=0700",
     "max_connections=200",
@@ -41,7 +42,9 @@ const SETTINGS: [&str; 12] = [
     "wal_compression=on",
     "fsync=on",
     "jit=off",
+    "idle_in_transaction_session_timeout=60s",
     "logging_collector=off",
+    "log_error_verbosity=terse",
     "log_timezone=UTC",
     "timezone=UTC",
     "client_encoding=UTF8",

@@ -114,9 +114,17 @@ impl Problem {
     /// The database does not answer: 503.
     #[must_use]
     pub fn unavailable() -> Self {
-        let detail = "The database does not answer. Nothing is known to have been changed.";
+        let detail = "The database does not answer. Nothing was changed.";
         let title = "The service is not available";
         Self { retry_after: Some(1), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", title, detail) }
+    }
+
+    /// The connection broke while the events were being stored: 503, and no hint to try again, which could do it twice.
+    fn outcome_unknown() -> Self {
+        let detail = "The database's answer was lost, so it is not known whether the command took effect. Look before \
+                      sending it again.";
+        let title = "The outcome is not known";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "outcome-unknown", title, detail)
     }
 
     fn conflict(kind: &'static str, title: &'static str, field: &str, message: &str) -> Self {
@@ -187,9 +195,13 @@ impl From<CommandError> for Problem {
                 retry_after: Some(1),
                 ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "contention", "Too many at once", format!("{error}."))
             },
-            CommandError::Load(_) | CommandError::Id(_) | CommandError::Store(_) => {
+            CommandError::Load(_) | CommandError::Id(_) => {
                 log(&error);
                 Self::unavailable()
+            }
+            CommandError::Store(_) => {
+                log(&error);
+                Self::outcome_unknown()
             }
             CommandError::Encode(_) | CommandError::Undecided => {
                 log(&error);

@@ -12,9 +12,9 @@ use crate::store::ids::{IdError, Sequence, continue_above, draw_many};
 
 use super::report::Tally;
 use super::resolve::{digest, imported_before, kept_id, source_key, taken_ids, taken_phone_numbers};
-use super::rows::{CustomerRow, Reject, Warning};
+use super::rows::{CustomerRow, Parsed, Reject, Warning};
 use super::workbook::read_customers;
-use super::{ImportError, KnownAs, MAX_CHUNK_ATTEMPTS, Reading, Run, largest_kept_id};
+use super::{ImportError, LookedThrough, MAX_CHUNK_ATTEMPTS, Owner, Reading, Run, look_through};
 
 const KIND: &str = "customer";
 const ID_COLUMN: &str = "Customer ID";
@@ -36,26 +36,35 @@ struct Resolved<'a> {
 }
 
 impl Run<'_> {
+    pub(super) async fn look_through_customers(&self, path: &Path) -> Result<LookedThrough, ImportError> {
+        look_through(start(path), |row| kept_id(&row.external_id)).await
+    }
+
     pub(super) async fn customers(
         &mut self,
-        path: &Path,
-        mut progress: impl FnMut(u64, Option<u64>),
+        sheet: LookedThrough,
+        mut progress: impl FnMut(u64, u64),
     ) -> Result<Tally, ImportError> {
-        let start = || Reading::start(path, |path, each| read_customers(path, each));
-        let (largest, summary) = largest_kept_id(start(), |row| kept_id(&row.external_id)).await?;
         if !self.job.dry_run {
-            continue_above(self.log.pool(), Sequence::Customers, largest).await?;
+            continue_above(self.log.pool(), Sequence::Customers, sheet.largest_id).await?;
         }
         let mut tally = Tally::default();
-        let mut reading = start();
+        // A dry run writes nothing, so it has to remember by itself which numbers earlier rows have taken.
+        let mut pretended = HashSet::new();
+        let mut reading = start(&sheet.path);
         loop {
             let chunk = reading.chunk().await;
             if chunk.is_empty() {
                 break;
             }
+            for parsed in &chunk {
+                if let Parsed::Reject(Reject { customer_external_id: Some(id), .. }) = parsed {
+                    self.customers.entry(id.clone()).or_insert(None);
+                }
+            }
             let rows = self.sift(chunk, &mut tally)?;
-            self.customer_chunk(&summary.sheet, &rows, &mut tally).await?;
-            progress(tally.read, Some(summary.rows));
+            self.customer_chunk(&sheet.sheet, &rows, &mut tally, &mut pretended).await?;
+            progress(tally.read, sheet.rows);
         }
         reading.finish().await?;
         Ok(tally)
@@ -66,21 +75,29 @@ impl Run<'_> {
         sheet: &str,
         rows: &[CustomerRow],
         tally: &mut Tally,
+        pretended: &mut HashSet<String>,
     ) -> Result<(), ImportError> {
         for _ in 0..MAX_CHUNK_ATTEMPTS {
-            let mut resolved = self.resolve_customers(sheet, rows).await?;
-            if !self.job.dry_run && !self.append_customers(&mut resolved.new).await? {
+            let mut resolved = self.resolve_customers(sheet, rows, pretended).await?;
+            if self.job.dry_run {
+                let numbers = resolved.new.iter().map(|new| new.row.personal.phone_number.as_str().to_owned());
+                pretended.extend(numbers);
+            } else if !self.append_customers(&mut resolved.new).await? {
+                Self::pause().await;
                 continue;
             }
             for New { row, id } in &resolved.new {
                 tally.imported += 1;
                 tally.renumbered += u64::from(id.is_none() || *id != kept_id(&row.external_id));
-                let known_as = if self.job.dry_run { KnownAs::Pending } else { KnownAs::Customer(id.unwrap_or(0)) };
-                self.customers.insert(row.external_id.clone(), known_as);
+                let owner = if self.job.dry_run { Owner::Pending } else { Owner::Customer(id.unwrap_or(0)) };
+                self.customers.insert(row.external_id.clone(), Some(owner));
             }
             for (row, id) in resolved.known {
                 tally.unchanged += 1;
-                self.customers.insert(row.external_id.clone(), KnownAs::Customer(id));
+                self.customers.insert(row.external_id.clone(), Some(Owner::Customer(id)));
+            }
+            for id in resolved.rejects.iter().filter_map(|reject| reject.customer_external_id.as_ref()) {
+                self.customers.entry(id.clone()).or_insert(None);
             }
             self.warn(&resolved.warnings)?;
             return resolved.rejects.iter().try_for_each(|reject| self.reject(reject, tally));
@@ -89,7 +106,12 @@ impl Run<'_> {
     }
 
     /// Sorts a chunk's rows by what the store knows of them.
-    async fn resolve_customers<'r>(&self, sheet: &str, rows: &'r [CustomerRow]) -> Result<Resolved<'r>, ImportError> {
+    async fn resolve_customers<'r>(
+        &self,
+        sheet: &str,
+        rows: &'r [CustomerRow],
+        pretended: &HashSet<String>,
+    ) -> Result<Resolved<'r>, ImportError> {
         let pool = self.log.pool();
         let keys: Vec<String> = rows.iter().map(key).collect();
         let imported = imported_before(pool, KIND, &keys).await?;
@@ -101,29 +123,16 @@ impl Run<'_> {
 
         let mut resolved = Resolved::default();
         for (row, key) in rows.iter().zip(&keys) {
-            if let Some(before) = imported.get(key) {
+            let number = row.personal.phone_number.as_str();
+            if self.customers.contains_key(&row.external_id) || !seen.insert(&row.external_id) {
+                resolved.rejects.push(reject(sheet, row, ID_COLUMN, "stands on an earlier row already"));
+            } else if let Some(before) = imported.get(key) {
                 if !before.says(&content(row)) {
-                    resolved.warnings.push(Warning {
-                        sheet: sheet.to_owned(),
-                        row: row.row,
-                        column: None,
-                        message: "differs from what was imported before, which stands".to_owned(),
-                    });
+                    resolved.warnings.push(differs(sheet, row));
                 }
                 resolved.known.push((row, before.id));
-                continue;
-            }
-            let number = row.personal.phone_number.as_str();
-            let reject = |column: &str, reason: &str| Reject {
-                sheet: sheet.to_owned(),
-                row: row.row,
-                column: Some(column.to_owned()),
-                reason: reason.to_owned(),
-            };
-            if self.customers.contains_key(&row.external_id) || !seen.insert(&row.external_id) {
-                resolved.rejects.push(reject(ID_COLUMN, "stands on an earlier row, of another customer"));
-            } else if !taken_numbers.insert(number.to_owned()) {
-                resolved.rejects.push(reject(PHONE_COLUMN, "belongs to another customer"));
+            } else if pretended.contains(number) || !taken_numbers.insert(number.to_owned()) {
+                resolved.rejects.push(reject(sheet, row, PHONE_COLUMN, "belongs to another customer"));
             } else {
                 let id = kept_id(&row.external_id).filter(|id| taken_ids.insert(*id));
                 resolved.new.push(New { row, id });
@@ -179,8 +188,31 @@ impl Run<'_> {
     }
 }
 
+fn start(path: &Path) -> Reading<CustomerRow> {
+    Reading::start(path, |path, each| read_customers(path, each))
+}
+
+fn reject(sheet: &str, row: &CustomerRow, column: &str, reason: &str) -> Reject {
+    Reject {
+        sheet: sheet.to_owned(),
+        row: row.row,
+        column: Some(column.to_owned()),
+        reason: reason.to_owned(),
+        customer_external_id: Some(row.external_id.clone()),
+    }
+}
+
+fn differs(sheet: &str, row: &CustomerRow) -> Warning {
+    let message = "differs from what was imported before, which stands".to_owned();
+    Warning { sheet: sheet.to_owned(), row: row.row, column: None, message }
+}
+
+/// The id in the workbook and the name: with another name it is somebody else's row, with another phone number or
+/// income it is not. The name goes in as a digest, for personal data has its place in the events.
 fn key(row: &CustomerRow) -> String {
-    source_key([&row.external_id, row.personal.phone_number.as_str()])
+    let name = format!("{} {}", row.personal.first_name.as_str(), row.personal.last_name.as_str()).to_lowercase();
+    let digest: String = digest(&name).iter().map(|byte| format!("{byte:02x}")).collect();
+    source_key([&row.external_id, &digest])
 }
 
 /// Everything a row says, without where it stands.

@@ -7,6 +7,7 @@ use aggregates::customer::{CarryOverLoan, Customer, CustomerCommand};
 use aggregates::ids::{CustomerId, LoanId};
 use aggregates::loan::{ImportLoan, Loan, LoanCommand, LoanTerms};
 use aggregates::profile::LoanRecord;
+use chrono::NaiveDate;
 
 use crate::commands::{CommandError, Origin, handle, serialize};
 use crate::store::append::{Append, AppendError, append};
@@ -14,26 +15,49 @@ use crate::store::ids::{IdError, Sequence, continue_above, draw_many};
 
 use super::report::Tally;
 use super::resolve::{
-    Earlier, LoadedCustomer, digest, earlier_customer, imported_before, kept_id, load_customers, source_key, taken_ids,
+    EarlierCustomer, LoadedCustomer, digest, earlier_customer, imported_before, kept_id, load_customers, source_key,
+    taken_ids,
 };
 use super::rows::{LoanRow, Reject, Warning};
 use super::workbook::read_loans;
-use super::{ImportError, KnownAs, MAX_CHUNK_ATTEMPTS, Reading, Run, largest_kept_id};
+use super::{ImportError, LookedThrough, MAX_CHUNK_ATTEMPTS, Owner, Reading, Run, look_through};
 
 const KIND: &str = "loan";
 const CUSTOMER_COLUMN: &str = "Customer ID";
 const LOAN_COLUMN: &str = "Loan ID";
 
+/// What earlier rows of this import have taken.
+#[derive(Default)]
+struct Earlier {
+    /// Keys of the rows, shortened.
+    keys: HashSet<[u8; KEY_BYTES]>,
+    /// Ids, which a dry run has to remember by itself, for it writes nothing.
+    ids: HashSet<i64>,
+}
+
+/// Enough that two of a million keys never meet.
+const KEY_BYTES: usize = 16;
+
+fn short(key: &str) -> [u8; KEY_BYTES] {
+    let mut short = [0; KEY_BYTES];
+    short.iter_mut().zip(digest(key)).for_each(|(to, from)| *to = from);
+    short
+}
+
+fn start(path: &Path, today: NaiveDate) -> Reading<LoanRow> {
+    Reading::start(path, move |path, each| read_loans(path, today, each))
+}
+
 /// A row with its borrower.
 struct Owned<'a> {
     row: &'a LoanRow,
-    customer: KnownAs,
+    owner: Owner,
 }
 
 /// A row that will be imported, and under which id.
 struct New<'a> {
     row: &'a LoanRow,
-    customer: KnownAs,
+    owner: Owner,
     id: Option<i64>,
 }
 
@@ -47,29 +71,29 @@ struct Resolved<'a> {
 }
 
 impl Run<'_> {
+    pub(super) async fn look_through_loans(&self, path: &Path) -> Result<LookedThrough, ImportError> {
+        look_through(start(path, self.job.today), |row| kept_id(&row.external_id)).await
+    }
+
     pub(super) async fn loans(
         &mut self,
-        path: &Path,
-        mut progress: impl FnMut(u64, Option<u64>),
+        sheet: LookedThrough,
+        mut progress: impl FnMut(u64, u64),
     ) -> Result<Tally, ImportError> {
-        let today = self.job.today;
-        let start = || Reading::start(path, move |path, each| read_loans(path, today, each));
-        let (largest, summary) = largest_kept_id(start(), |row| kept_id(&row.external_id)).await?;
         if !self.job.dry_run {
-            continue_above(self.log.pool(), Sequence::Loans, largest).await?;
+            continue_above(self.log.pool(), Sequence::Loans, sheet.largest_id).await?;
         }
         let mut tally = Tally::default();
-        // A dry run writes nothing, so it has to remember by itself which ids earlier rows have taken.
-        let mut pretended = HashSet::new();
-        let mut reading = start();
+        let mut earlier = Earlier::default();
+        let mut reading = start(&sheet.path, self.job.today);
         loop {
             let chunk = reading.chunk().await;
             if chunk.is_empty() {
                 break;
             }
             let rows = self.sift(chunk, &mut tally)?;
-            self.loan_chunk(&summary.sheet, &rows, &mut tally, &mut pretended).await?;
-            progress(tally.read, Some(summary.rows));
+            self.loan_chunk(&sheet.sheet, &rows, &mut tally, &mut earlier).await?;
+            progress(tally.read, sheet.rows);
         }
         reading.finish().await?;
         Ok(tally)
@@ -80,17 +104,19 @@ impl Run<'_> {
         sheet: &str,
         rows: &[LoanRow],
         tally: &mut Tally,
-        pretended: &mut HashSet<i64>,
+        earlier: &mut Earlier,
     ) -> Result<(), ImportError> {
         let mut unknown = Vec::new();
         let owned = self.find_owners(sheet, rows, &mut unknown).await?;
         for _ in 0..MAX_CHUNK_ATTEMPTS {
-            let mut resolved = self.resolve_loans(sheet, &owned, pretended).await?;
+            let mut resolved = self.resolve_loans(sheet, &owned, earlier).await?;
             if self.job.dry_run {
-                pretended.extend(resolved.new.iter().filter_map(|new| new.id));
+                earlier.ids.extend(resolved.new.iter().filter_map(|new| new.id));
             } else if !self.append_loans(&mut resolved.new).await? {
+                Self::pause().await;
                 continue;
             }
+            earlier.keys.extend(owned.iter().map(|owned| short(&key(owned))));
             for New { row, id, .. } in &resolved.new {
                 tally.imported += 1;
                 tally.renumbered += u64::from(id.is_none() || *id != kept_id(&row.external_id));
@@ -109,24 +135,33 @@ impl Run<'_> {
         rows: &'r [LoanRow],
         unknown: &mut Vec<Reject>,
     ) -> Result<Vec<Owned<'r>>, ImportError> {
-        let mut looked_up: HashMap<&str, Earlier> = HashMap::new();
+        let mut looked_up: HashMap<&str, EarlierCustomer> = HashMap::new();
         let mut owned = Vec::with_capacity(rows.len());
         for row in rows {
             let external_id = row.customer_external_id.as_str();
-            if let Some(customer) = self.customers.get(external_id) {
-                owned.push(Owned { row, customer: *customer });
-                continue;
+            match self.customers.get(external_id) {
+                Some(None) => {
+                    unknown.push(reject(sheet, row, CUSTOMER_COLUMN, "names a customer whose own row was rejected"));
+                    continue;
+                }
+                Some(Some(owner)) => {
+                    owned.push(Owned { row, owner: *owner });
+                    continue;
+                }
+                None => {}
             }
             if !looked_up.contains_key(external_id) {
                 looked_up.insert(external_id, earlier_customer(self.log.pool(), external_id).await?);
             }
             let reason = match looked_up.get(external_id) {
-                Some(Earlier::Customer(id)) => {
-                    owned.push(Owned { row, customer: KnownAs::Customer(*id) });
+                Some(EarlierCustomer::Known(id)) => {
+                    owned.push(Owned { row, owner: Owner::Customer(*id) });
                     continue;
                 }
-                Some(Earlier::Ambiguous) => "names several customers of earlier imports; import their workbook with it",
-                Some(Earlier::Unknown) | None => "names no customer",
+                Some(EarlierCustomer::Ambiguous) => {
+                    "names several customers of earlier imports; import their workbook with it"
+                }
+                Some(EarlierCustomer::Unknown) | None => "names no customer",
             };
             unknown.push(reject(sheet, row, CUSTOMER_COLUMN, reason));
         }
@@ -138,7 +173,7 @@ impl Run<'_> {
         &self,
         sheet: &str,
         owned: &[Owned<'r>],
-        pretended: &HashSet<i64>,
+        earlier: &Earlier,
     ) -> Result<Resolved<'r>, ImportError> {
         let pool = self.log.pool();
         let keys: Vec<String> = owned.iter().map(key).collect();
@@ -148,8 +183,10 @@ impl Run<'_> {
         let mut seen = HashSet::new();
 
         let mut resolved = Resolved::default();
-        for (Owned { row, customer }, key) in owned.iter().zip(&keys) {
-            if let Some(before) = imported.get(key) {
+        for (Owned { row, owner }, key) in owned.iter().zip(&keys) {
+            if earlier.keys.contains(&short(key)) || !seen.insert(key) {
+                resolved.rejects.push(reject(sheet, row, LOAN_COLUMN, "stands on an earlier row of this customer"));
+            } else if let Some(before) = imported.get(key) {
                 if !before.says(&content(row)) {
                     resolved.warnings.push(Warning {
                         sheet: sheet.to_owned(),
@@ -159,12 +196,10 @@ impl Run<'_> {
                     });
                 }
                 resolved.unchanged += 1;
-            } else if !seen.insert(key) {
-                resolved.rejects.push(reject(sheet, row, LOAN_COLUMN, "stands on an earlier row of this customer"));
             } else {
-                let free = |id: &i64| !pretended.contains(id) && taken.insert(*id);
+                let free = |id: &i64| !earlier.ids.contains(id) && taken.insert(*id);
                 let id = kept_id(&row.external_id).filter(free);
-                resolved.new.push(New { row, customer: *customer, id });
+                resolved.new.push(New { row, owner: *owner, id });
             }
         }
         Ok(resolved)
@@ -175,17 +210,17 @@ impl Run<'_> {
         let pool = self.log.pool();
         let missing = new.iter().filter(|new| new.id.is_none()).count();
         let mut drawn = draw_many(pool, Sequence::Loans, missing).await?.into_iter();
-        let borrowers: HashSet<i64> = new.iter().filter_map(|new| borrower(new.customer)).collect();
+        let borrowers: HashSet<i64> = new.iter().filter_map(|new| borrower(new.owner)).collect();
         let borrowers: Vec<i64> = borrowers.into_iter().collect();
         let mut customers = load_customers(pool, &borrowers).await?;
         let mut to_append = Append::default();
-        for New { row, customer, id } in new {
+        for New { row, owner, id } in new {
             let kept = *id;
             let id = *id.insert(match kept {
                 Some(id) => id,
                 None => drawn.next().ok_or(sqlx::Error::RowNotFound)?,
             });
-            let customer_id = borrower(*customer).unwrap_or(0);
+            let customer_id = borrower(*owner).unwrap_or(0);
             let customer = customers.entry(customer_id).or_default();
             self.push_loan(&mut to_append, customer, customer_id, row, id, kept.is_none()).await?;
         }
@@ -227,10 +262,10 @@ impl Run<'_> {
     }
 }
 
-fn borrower(customer: KnownAs) -> Option<i64> {
-    match customer {
-        KnownAs::Customer(id) => Some(id),
-        KnownAs::Pending => None,
+fn borrower(owner: Owner) -> Option<i64> {
+    match owner {
+        Owner::Customer(id) => Some(id),
+        Owner::Pending => None,
     }
 }
 
@@ -260,16 +295,20 @@ fn terms(row: &LoanRow, loan: &LoanRecord, customer_id: CustomerId) -> LoanTerms
 }
 
 fn reject(sheet: &str, row: &LoanRow, column: &str, reason: &str) -> Reject {
-    Reject { sheet: sheet.to_owned(), row: row.row, column: Some(column.to_owned()), reason: reason.to_owned() }
+    Reject {
+        sheet: sheet.to_owned(),
+        row: row.row,
+        column: Some(column.to_owned()),
+        reason: reason.to_owned(),
+        customer_external_id: Some(row.customer_external_id.clone()),
+    }
 }
 
 fn key(owned: &Owned<'_>) -> String {
-    match owned.customer {
-        KnownAs::Customer(id) => key_of(id, owned.row),
+    match owned.owner {
+        Owner::Customer(id) => key_of(id, owned.row),
         // Not a customer yet: told apart by the id in the workbook.
-        KnownAs::Pending => {
-            source_key([&format!("pending {}", owned.row.customer_external_id), &owned.row.external_id])
-        }
+        Owner::Pending => source_key([&format!("pending {}", owned.row.customer_external_id), &owned.row.external_id]),
     }
 }
 

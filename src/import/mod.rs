@@ -17,6 +17,7 @@ pub mod workbook;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use tokio::sync::mpsc;
@@ -34,6 +35,7 @@ use self::workbook::{SheetSummary, WorkbookError};
 const CHUNK_ROWS: usize = 500;
 /// How often a chunk is resolved again because somebody took an id or a number meanwhile.
 const MAX_CHUNK_ATTEMPTS: u32 = 20;
+const CHUNK_PAUSE: Duration = Duration::from_millis(25);
 
 /// What to import, and how.
 #[derive(Debug, Clone)]
@@ -97,40 +99,51 @@ pub enum ImportError {
     Reader(#[from] JoinError),
 }
 
-/// Imports workbooks; `progress` hears of each chunk: the stage, rows done, rows expected.
+/// Imports workbooks; `progress` hears of each chunk: the stage, rows done, rows in all.
 ///
 /// # Errors
 /// [`ImportError`].
 pub async fn import(
     log: &EventLog,
     job: &Job,
-    mut progress: impl FnMut(Stage, u64, Option<u64>),
+    mut progress: impl FnMut(Stage, u64, u64),
 ) -> Result<Summary, ImportError> {
-    let mut notices = Notices::new(job.notices.as_deref());
-    let at = Utc::now();
-    let mut run = Run { log, job, at, notices: &mut notices, customers: HashMap::new() };
+    let mut notices = Notices::create(job.notices.as_deref())?;
+    let mut run = Run { log, job, at: Utc::now(), notices: &mut notices, customers: HashMap::new() };
+    // Both workbooks are read through before anything is written, so that a wrong file stops the import at its start.
     let customers = match &job.customers {
-        Some(path) => run.customers(path, |rows, expected| progress(Stage::Customers, rows, expected)).await?,
-        None => Tally::default(),
+        Some(path) => Some(run.look_through_customers(path).await?),
+        None => None,
     };
     let loans = match &job.loans {
-        Some(path) => run.loans(path, |rows, expected| progress(Stage::Loans, rows, expected)).await?,
-        None => Tally::default(),
+        Some(path) => Some(run.look_through_loans(path).await?),
+        None => None,
     };
-    let written = notices.finish()?;
-    Ok(Summary {
-        customers,
-        loans,
-        warnings: notices.warnings,
-        notices: written,
-        shown: notices.shown,
-        dry_run: job.dry_run,
-    })
+    let mut summary = Summary { dry_run: job.dry_run, ..Summary::default() };
+    if let Some(sheet) = customers {
+        summary.customers = run.customers(sheet, |rows, expected| progress(Stage::Customers, rows, expected)).await?;
+    }
+    if let Some(sheet) = loans {
+        summary.loans = run.loans(sheet, |rows, expected| progress(Stage::Loans, rows, expected)).await?;
+    }
+    summary.notices = notices.finish()?;
+    summary.warnings = notices.warnings;
+    summary.shown = notices.shown;
+    Ok(summary)
+}
+
+/// A workbook that was read through once.
+struct LookedThrough {
+    path: PathBuf,
+    sheet: String,
+    rows: u64,
+    /// The largest id among its rows that is kept, so that new ids go on above it.
+    largest_id: i64,
 }
 
 /// Who a customer of the workbook is here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum KnownAs {
+enum Owner {
     /// A customer.
     Customer(i64),
     /// One that a real run would have imported.
@@ -143,8 +156,9 @@ struct Run<'a> {
     job: &'a Job,
     at: DateTime<Utc>,
     notices: &'a mut Notices,
-    /// The customers of this import's own workbook, by the id they have there.
-    customers: HashMap<String, KnownAs>,
+    /// The customers of this import's own workbook, by the id they have there; `None` for one whose row was not taken,
+    /// so that its loans are not taken either.
+    customers: HashMap<String, Option<Owner>>,
 }
 
 impl Run<'_> {
@@ -171,6 +185,11 @@ impl Run<'_> {
     fn reject(&mut self, reject: &Reject, tally: &mut Tally) -> Result<(), ImportError> {
         tally.rejected += 1;
         Ok(self.notices.reject(reject)?)
+    }
+
+    /// Before a chunk is resolved again.
+    async fn pause() {
+        tokio::time::sleep(CHUNK_PAUSE).await;
     }
 }
 
@@ -218,12 +237,12 @@ impl<T: Send + 'static> Reading<T> {
     }
 }
 
-/// The largest id among a workbook's rows that is kept, so that new ids can go on above it.
-async fn largest_kept_id<T: Send + 'static>(
+/// Reads a workbook through, to see that it can be read and which ids its rows would like to keep.
+async fn look_through<T: Send + 'static>(
     mut reading: Reading<T>,
     id: impl Fn(&T) -> Option<i64>,
-) -> Result<(i64, SheetSummary), ImportError> {
-    let mut largest = 0;
+) -> Result<LookedThrough, ImportError> {
+    let mut largest_id = 0;
     loop {
         let chunk = reading.chunk().await;
         if chunk.is_empty() {
@@ -231,9 +250,11 @@ async fn largest_kept_id<T: Send + 'static>(
         }
         for parsed in chunk {
             if let Parsed::Row { value, .. } = parsed {
-                largest = id(&value).unwrap_or(0).max(largest);
+                largest_id = id(&value).unwrap_or(0).max(largest_id);
             }
         }
     }
-    Ok((largest, reading.finish().await?))
+    let path = reading.path.clone();
+    let SheetSummary { sheet, rows, .. } = reading.finish().await?;
+    Ok(LookedThrough { path, sheet, rows, largest_id })
 }

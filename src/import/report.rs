@@ -77,18 +77,26 @@ impl fmt::Display for Summary {
     }
 }
 
-/// Collects rejects and warnings into a CSV file, which exists only if there are any.
+/// Collects rejects and warnings into a CSV file, which stays only if there are any.
 pub(super) struct Notices {
-    path: Option<PathBuf>,
-    file: Option<csv::Writer<std::fs::File>>,
+    file: Option<(PathBuf, csv::Writer<std::fs::File>)>,
+    noticed: bool,
     pub(super) warnings: u64,
     pub(super) shown: Vec<String>,
 }
 
 impl Notices {
     /// `path`: where to write them; `None` to count them only.
-    pub(super) fn new(path: Option<&Path>) -> Self {
-        Self { path: path.map(Path::to_owned), file: None, warnings: 0, shown: Vec::new() }
+    pub(super) fn create(path: Option<&Path>) -> Result<Self, csv::Error> {
+        let file = match path {
+            Some(path) => {
+                let mut file = csv::Writer::from_path(path)?;
+                file.write_record(["kind", "sheet", "row", "column", "reason"])?;
+                Some((path.to_owned(), file))
+            }
+            None => None,
+        };
+        Ok(Self { file, noticed: false, warnings: 0, shown: Vec::new() })
     }
 
     pub(super) fn warn(&mut self, warning: &Warning) -> Result<(), csv::Error> {
@@ -101,30 +109,25 @@ impl Notices {
     }
 
     fn write(&mut self, kind: &str, sheet: &str, row: u32, column: Option<&str>, text: &str) -> Result<(), csv::Error> {
+        self.noticed = true;
         let column = column.unwrap_or_default();
         if self.shown.len() < SHOWN {
             self.shown.push(format!("{kind}: sheet {sheet}, row {row}, {column}: {text}"));
         }
-        let Some(path) = &self.path else { return Ok(()) };
-        if self.file.is_none() {
-            let mut file = csv::Writer::from_path(path)?;
-            file.write_record(["kind", "sheet", "row", "column", "reason"])?;
-            self.file = Some(file);
-        }
         match &mut self.file {
-            Some(file) => file.write_record([kind, sheet, &row.to_string(), column, text]),
+            Some((_, file)) => file.write_record([kind, sheet, &row.to_string(), column, text]),
             None => Ok(()),
         }
     }
 
-    /// Writes out what is buffered; answers the file, if there is one.
+    /// Writes out what is buffered; answers the file, if there is anything in it.
     pub(super) fn finish(&mut self) -> Result<Option<PathBuf>, csv::Error> {
-        match &mut self.file {
-            Some(file) => {
-                file.flush()?;
-                Ok(self.path.clone())
-            }
-            None => Ok(None),
+        let Some((path, mut file)) = self.file.take() else { return Ok(None) };
+        file.flush()?;
+        if self.noticed {
+            return Ok(Some(path));
         }
+        std::fs::remove_file(path)?;
+        Ok(None)
     }
 }

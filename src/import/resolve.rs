@@ -3,7 +3,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use aggregates::customer::{Customer, CustomerEvent};
+use aggregates::customer::Customer;
+use aggregates::event::LendingEvent;
 use cqrs_es::Aggregate;
 use sha2::{Digest, Sha256};
 use sqlx::{PgPool, Row};
@@ -87,14 +88,14 @@ pub(super) async fn taken_phone_numbers(pool: &PgPool, numbers: &[&str]) -> Resu
 }
 
 /// Who a customer of an earlier workbook is here.
-pub(super) enum Earlier {
-    Customer(i64),
+pub(super) enum EarlierCustomer {
+    Known(i64),
     Unknown,
     Ambiguous,
 }
 
 /// Looks a customer up by the id it has in workbooks: as imported, or else as it stands here.
-pub(super) async fn earlier_customer(pool: &PgPool, external_id: &str) -> Result<Earlier, ImportError> {
+pub(super) async fn earlier_customer(pool: &PgPool, external_id: &str) -> Result<EarlierCustomer, ImportError> {
     // The key begins with the id: everything from the separator up to the character after it.
     let from = format!("{external_id}{SEPARATOR}");
     let below = format!("{external_id}\u{20}");
@@ -107,10 +108,10 @@ pub(super) async fn earlier_customer(pool: &PgPool, external_id: &str) -> Result
     .fetch_all(pool)
     .await?;
     match (ids.as_slice(), kept_id(external_id)) {
-        ([id], _) => Ok(Earlier::Customer(*id)),
-        ([], Some(id)) if taken_ids::<Customer>(pool, &[id]).await?.contains(&id) => Ok(Earlier::Customer(id)),
-        ([], _) => Ok(Earlier::Unknown),
-        (_, _) => Ok(Earlier::Ambiguous),
+        ([id], _) => Ok(EarlierCustomer::Known(*id)),
+        ([], Some(id)) if taken_ids::<Customer>(pool, &[id]).await?.contains(&id) => Ok(EarlierCustomer::Known(id)),
+        ([], _) => Ok(EarlierCustomer::Unknown),
+        (_, _) => Ok(EarlierCustomer::Ambiguous),
     }
 }
 
@@ -125,7 +126,7 @@ pub(super) struct LoadedCustomer {
 pub(super) async fn load_customers(pool: &PgPool, ids: &[i64]) -> Result<HashMap<i64, LoadedCustomer>, ImportError> {
     let ids: Vec<String> = ids.iter().map(i64::to_string).collect();
     let rows = sqlx::query(
-        "select customer_id, sequence, payload from events
+        "select customer_id, sequence, event_type, event_version, payload::text as payload from events
          where aggregate_type = $1 and aggregate_id = any($2) order by aggregate_id, sequence",
     )
     .bind(Customer::TYPE)
@@ -134,10 +135,14 @@ pub(super) async fn load_customers(pool: &PgPool, ids: &[i64]) -> Result<HashMap
     .await?;
     let mut loaded: HashMap<i64, LoadedCustomer> = HashMap::new();
     for row in rows {
-        let event: sqlx::types::Json<CustomerEvent> = row.try_get("payload")?;
+        let column = |name| row.try_get::<String, _>(name);
+        let (event_type, version, payload) = (column("event_type")?, column("event_version")?, column("payload")?);
+        let event = LendingEvent::decode(Customer::TYPE, &event_type, &version, &payload);
         let sequence: i64 = row.try_get("sequence")?;
         let customer = loaded.entry(row.try_get("customer_id")?).or_default();
-        customer.customer.apply(event.0);
+        if let LendingEvent::Customer(event) = event.map_err(|error| sqlx::Error::Decode(Box::new(error)))? {
+            customer.customer.apply(event);
+        }
         customer.version = usize::try_from(sequence).unwrap_or(usize::MAX);
     }
     Ok(loaded)

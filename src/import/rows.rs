@@ -28,6 +28,8 @@ pub struct Reject {
     pub column: Option<String>,
     /// What is wrong, a sentence whose subject is the column.
     pub reason: String,
+    /// The customer that the row is about, where the row says so.
+    pub customer_external_id: Option<String>,
 }
 
 /// Something odd in a row that is imported all the same.
@@ -155,7 +157,13 @@ impl RawRow<'_, '_> {
     }
 
     fn reject(&self, field: Field, reason: String) -> Reject {
-        Reject { sheet: self.header.sheet.clone(), row: self.number, column: Some(self.header.title(field)), reason }
+        Reject {
+            sheet: self.header.sheet.clone(),
+            row: self.number,
+            column: Some(self.header.title(field)),
+            reason,
+            customer_external_id: self.cell(Field::CustomerId).and_then(|cell| cell::id(&cell.value).ok()),
+        }
     }
 
     fn warning(&self, field: Field, message: String) -> Warning {

@@ -49,7 +49,7 @@ async fn run(config: &config::Import, servers: &Servers) -> Result<Summary, OpsE
             Stage::Customers => "customers",
             Stage::Loans => "loans",
         });
-        bar.set_length(expected.unwrap_or(rows));
+        bar.set_length(expected);
         bar.set_position(rows);
     })
     .await?;

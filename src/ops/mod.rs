@@ -6,6 +6,7 @@ pub mod import;
 pub mod migrate;
 pub mod serve;
 
+use crate::app::AppError;
 use crate::embedded::EmbeddedError;
 use crate::import::ImportError;
 
@@ -15,6 +16,9 @@ pub enum OpsError {
     /// A private server did not start or stop.
     #[error("a private server failed")]
     Servers(#[from] EmbeddedError),
+    /// The service could not start.
+    #[error(transparent)]
+    App(#[from] AppError),
     /// A database cannot be reached.
     #[error("cannot connect to PostgreSQL")]
     Database(#[from] sqlx::Error),

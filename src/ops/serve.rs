@@ -4,25 +4,41 @@ use std::path::Path;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::app::{App, AppError};
+use super::OpsError;
+use crate::app::App;
 use crate::config::Serve;
 use crate::sample::SAMPLE_CUSTOMER;
+use crate::servers::Servers;
 
-/// Serves until SIGINT or SIGTERM.
+/// Serves until SIGINT or SIGTERM. Private servers are stopped in order however far the start had come.
 ///
 /// # Errors
 /// When the service cannot start, or a private server does not stop in order.
-pub async fn serve(config: &Serve) -> Result<(), AppError> {
+pub async fn serve(config: &Serve) -> Result<(), OpsError> {
     let asked = asked_to_stop();
     tokio::pin!(asked);
-    let app = tokio::select! {
-        app = App::start(config) => app?,
+    let servers = tokio::select! {
+        servers = Servers::for_serving(&config.store, config.nats_url.as_deref()) => servers?,
         () = &mut asked => return Ok(()),
     };
-    announce(config, &app);
-    asked.await;
-    tracing::info!("stopping: answering what is in flight, then the workers, then the servers");
-    app.stop().await
+    let outcome = tokio::select! {
+        app = App::start(config, &servers) => app.map(Some),
+        () = &mut asked => Ok(None),
+    };
+    let outcome = match outcome {
+        Ok(Some(app)) => {
+            announce(config, &servers, &app);
+            asked.await;
+            tracing::info!("stopping: answering what is in flight, then the workers, then the servers");
+            app.stop().await;
+            Ok(())
+        }
+        Ok(None) => Ok(()),
+        Err(error) => Err(error),
+    };
+    let stopped = servers.stop().await;
+    outcome?;
+    Ok(stopped?)
 }
 
 /// Completes on SIGINT or SIGTERM.
@@ -39,8 +55,7 @@ pub(super) async fn asked_to_stop() {
 }
 
 /// Says where everything is, and one thing to try.
-fn announce(config: &Serve, app: &App) {
-    let servers = &app.servers;
+fn announce(config: &Serve, servers: &Servers, app: &App) {
     let postgres = if servers.owns_postgres() {
         format!("private PostgreSQL under {}", absolute(&servers.data_dir))
     } else {
@@ -48,7 +63,7 @@ fn announce(config: &Serve, app: &App) {
     };
     let fan_out = match (&servers.nats_url, &config.nats_url) {
         (None, _) if servers.owns_postgres() => {
-            "no NATS (nats-server is not installed, NATS_URL is not set): workers follow the log directly"
+            "no NATS (no nats-server, and NATS_URL is not set): workers follow the log directly"
         }
         (None, _) => "no NATS (NATS_URL is not set): workers follow the log directly",
         (Some(_), None) => "private nats-server, JetStream",

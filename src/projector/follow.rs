@@ -1,40 +1,117 @@
-//! Feeds the workers of this process from the log itself while there is no NATS: none configured, or none that
-//! answers.
+//! Feeds the workers of this process from the log itself whenever NATS does not: none is configured, none answers, or
+//! the one that answers delivers nothing (no JetStream, a full disk, no relay, a connection that only looks alive).
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-use projections::{PARTITIONS, StoredEvent};
+use projections::{PARTITIONS, Partition, StoredEvent};
+use tokio::sync::mpsc::Sender;
 use tokio::sync::mpsc::error::TrySendError;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::bus::message::{Delivery, Message};
 use crate::bus::wake::Follower;
+use crate::store::reader::{last_in_partition, last_positions};
 use crate::store::tail::{LogTail, Tailed, settled_head};
 
 use super::{Projector, Queues, Slot};
 
-const LOOK_FOR_NATS: Duration = Duration::from_millis(100);
-const HELD_LOOK_AGAIN: Duration = Duration::from_millis(1);
+const LOOK_AT_WORKERS: Duration = Duration::from_millis(250);
+const SETTLE_WITHIN: Duration = Duration::from_secs(2);
 const TRY_AGAIN: Duration = Duration::from_millis(500);
+/// How long the log is followed when NATS is there and delivers nothing, before NATS gets another chance.
+const SPELL: Duration = Duration::from_secs(10);
 
-/// Follows the log whenever the bus cannot be reached, until stopped.
+/// Keeps the workers fed, until stopped.
 pub(crate) async fn follow(projector: Projector, queues: Queues, stop: CancellationToken) {
-    while !stop.is_cancelled() {
-        let pause = if projector.bus.as_ref().is_some_and(|bus| bus.is_connected()) {
-            LOOK_FOR_NATS
-        } else {
-            let following = Following::new(&projector, &queues);
-            if let Some(Err(error)) = stop.run_until_cancelled(following.run()).await {
+    let watching = async {
+        // One watch for good: what is appended while the log is followed, it looks at afterwards.
+        let mut watch = Watch::new(&projector, &queues);
+        loop {
+            if let Err(error) = watch_then_follow(&mut watch).await {
                 tracing::warn!(%error, "following the log was interrupted");
             }
-            TRY_AGAIN
-        };
-        stop.run_until_cancelled(tokio::time::sleep(pause)).await;
+            tokio::time::sleep(TRY_AGAIN).await;
+        }
+    };
+    stop.run_until_cancelled(watching).await;
+}
+
+/// Watches for as long as NATS delivers, then follows the log for a while.
+async fn watch_then_follow(watch: &mut Watch<'_>) -> Result<(), sqlx::Error> {
+    let mute = watch.until_nats_fails().await?;
+    let until = mute.then(|| Instant::now() + SPELL);
+    if mute {
+        tracing::warn!("NATS is there but delivers nothing; workers follow the log for {SPELL:?}");
+    } else {
+        tracing::info!("no NATS; workers follow the log directly");
+    }
+    Following::new(watch.projector, watch.queues).run(until).await
+}
+
+impl Projector {
+    fn hears_nats(&self) -> bool {
+        self.bus.as_ref().is_some_and(|bus| bus.is_connected())
     }
 }
 
-/// One stretch without NATS.
+/// Whether NATS delivers: what the log holds, held against what the workers have applied.
+struct Watch<'a> {
+    projector: &'a Projector,
+    queues: &'a Queues,
+    /// The log has been looked at up to here.
+    seen: i64,
+    last: HashMap<Partition, i64>,
+}
+
+impl<'a> Watch<'a> {
+    fn new(projector: &'a Projector, queues: &'a Queues) -> Self {
+        Self { projector, queues, seen: 0, last: HashMap::new() }
+    }
+
+    /// Returns when there is no connection (`false`), or when workers stay behind although there is one (`true`).
+    async fn until_nats_fails(&mut self) -> Result<bool, sqlx::Error> {
+        let mut were_behind = Vec::new();
+        loop {
+            tokio::time::sleep(LOOK_AT_WORKERS).await;
+            if !self.projector.hears_nats() {
+                return Ok(false);
+            }
+            let behind = self.behind();
+            // Behind at two looks in a row, with nothing applied between them.
+            if behind.iter().any(|slot| were_behind.contains(slot)) {
+                return Ok(true);
+            }
+            were_behind = behind;
+            self.look().await?;
+        }
+    }
+
+    async fn look(&mut self) -> Result<(), sqlx::Error> {
+        let log = &self.projector.log;
+        let Some(head) = settled_head(log, SETTLE_WITHIN).await? else { return Ok(()) };
+        if self.seen == 0 {
+            // The first look is at each partition's end, not at the whole log.
+            for partition in Partition::all() {
+                self.last.insert(partition, last_in_partition(log, partition, head).await?);
+            }
+        } else if head > self.seen {
+            self.last.extend(last_positions(log, self.seen, head).await?);
+        }
+        self.seen = head;
+        Ok(())
+    }
+
+    /// Workers of this process that have not applied what their partition holds, and how far they are.
+    fn behind(&self) -> Vec<(Slot, i64)> {
+        let queues = self.queues.snapshot();
+        let positions = queues.keys().map(|slot| (*slot, self.projector.progress.position(slot.0, slot.1)));
+        positions.filter(|((_, partition), at)| self.last.get(partition).is_some_and(|last| at < last)).collect()
+    }
+}
+
+/// A stretch of following the log.
 struct Following<'a> {
     projector: &'a Projector,
     queues: &'a Queues,
@@ -49,35 +126,46 @@ impl<'a> Following<'a> {
         Self { projector, queues, last: [0; PARTITIONS as usize], owed: HashMap::new() }
     }
 
-    async fn run(mut self) -> Result<(), sqlx::Error> {
-        let head = settled_head(&self.projector.log).await?;
-        self.last = [head; PARTITIONS as usize];
+    /// Follows until then, or without an end of its own until NATS is connected.
+    async fn run(mut self, until: Option<Instant>) -> Result<(), sqlx::Error> {
+        let start = match settled_head(&self.projector.log, SETTLE_WITHIN).await? {
+            Some(head) => head,
+            // What is settled is not known: read on from where the slowest worker is.
+            None => self.slowest(),
+        };
+        self.last = [start; PARTITIONS as usize];
         // Whatever a worker still lacks, it fetches on hearing how far the log is.
-        self.owed = super::slots().map(|slot| (slot, head)).collect();
-        let mut tail = LogTail::new(self.projector.log.clone(), head);
-        tracing::info!(position = head, "workers follow the log directly");
-        while !self.projector.bus.as_ref().is_some_and(|bus| bus.is_connected()) {
+        self.owed = super::slots().map(|slot| (slot, start)).collect();
+        let mut tail = LogTail::new(self.projector.log.clone(), start);
+        loop {
             self.settle_debts();
+            let over = match until {
+                Some(until) => Instant::now() >= until,
+                None => self.projector.hears_nats(),
+            };
             match tail.next().await? {
-                Tailed::Events(events) => events.into_iter().for_each(|event| self.deliver(event)),
+                Tailed::Events(events) => self.deliver(events),
+                Tailed::AtHead if over && self.owed.is_empty() => return Ok(()),
                 Tailed::AtHead => self.projector.wake.wait(Follower::Local).await,
-                Tailed::Held => tokio::time::sleep(HELD_LOOK_AGAIN).await,
+                Tailed::Held(pause) => tokio::time::sleep(pause).await,
             }
         }
-        tracing::info!(position = tail.position(), "NATS is back; workers follow it again");
-        Ok(())
     }
 
-    fn deliver(&mut self, event: StoredEvent) {
-        let partition = event.partition();
-        let position = event.position;
-        let previous = std::mem::replace(&mut self.last[partition.index()], position);
-        for (slot, queue) in self.queues.snapshot() {
-            if slot.1 == partition
-                && let Err(TrySendError::Full(_)) =
-                    queue.try_send(Delivery::from_log(Message::event(event.clone(), previous)))
-            {
-                self.owed.insert(slot, position);
+    fn slowest(&self) -> i64 {
+        let queues = self.queues.snapshot();
+        queues.keys().map(|slot| self.projector.progress.position(slot.0, slot.1)).min().unwrap_or(0)
+    }
+
+    fn deliver(&mut self, events: Vec<StoredEvent>) {
+        let queues = self.queues.snapshot();
+        for event in events {
+            let (partition, position) = (event.partition(), event.position);
+            let previous = std::mem::replace(&mut self.last[partition.index()], position);
+            for (slot, queue) in queues.iter().filter(|(slot, _)| slot.1 == partition) {
+                if is_full(queue, Message::event(event.clone(), previous)) {
+                    self.owed.insert(*slot, position);
+                }
             }
         }
     }
@@ -88,11 +176,13 @@ impl<'a> Following<'a> {
         }
         let queues = self.queues.snapshot();
         self.owed.retain(|slot, position| {
-            let Some(queue) = queues.get(slot) else { return false };
-            matches!(
-                queue.try_send(Delivery::from_log(Message::marker(*position, *position))),
-                Err(TrySendError::Full(_))
-            )
+            queues.get(slot).is_some_and(|queue| is_full(queue, Message::marker(*position, *position)))
         });
     }
+}
+
+/// Hands a message over; `true` when the queue has no room. A worker that is gone needs none: its successor fetches
+/// what it lacks.
+fn is_full(queue: &Sender<Delivery>, message: Message) -> bool {
+    matches!(queue.try_send(Delivery::from_log(message)), Err(TrySendError::Full(_)))
 }

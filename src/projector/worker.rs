@@ -4,6 +4,8 @@
 //! stands beyond the checkpoint, it fetches what is missing from the log. So any loss, repetition or reordering on
 //! the way gives the same read model.
 
+use std::time::Duration;
+
 use projections::{ApplyError, Partition, Projection, RecordedEvent, StoredEvent, apply, checkpoint};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +20,9 @@ use super::{Projector, Slot};
 
 const BATCH_DELIVERIES: usize = 500;
 const BACKFILL_EVENTS: i64 = 1000;
+const SETTLE_WITHIN: Duration = Duration::from_secs(2);
+/// Positions of other partitions that are remembered as passed, so that no later start reads them again.
+const WORTH_A_CHECKPOINT: i64 = 10_000;
 
 /// Why a worker stopped; it is started again and goes on at its checkpoint.
 #[derive(Debug, thiserror::Error)]
@@ -63,8 +68,11 @@ impl Worker {
             .await
             .map_err(WorkerError::Checkpoint)?;
         self.report();
-        let head = settled_head(&self.projector.log).await.map_err(WorkerError::Log)?;
-        self.backfill(head).await?;
+        let head = settled_head(&self.projector.log, SETTLE_WITHIN).await.map_err(WorkerError::Log)?;
+        // Where that is not known, deliveries say how far to go.
+        if let Some(head) = head {
+            self.backfill(head).await?;
+        }
         let mut batch = Vec::with_capacity(BATCH_DELIVERIES);
         while deliveries.recv_many(&mut batch, BATCH_DELIVERIES).await > 0 {
             self.take(&batch).await?;
@@ -82,7 +90,7 @@ impl Worker {
             if message.previous > reached {
                 self.apply(std::mem::take(&mut ready), reached).await?;
                 self.backfill(message.previous).await?;
-                reached = self.checkpoint.max(message.previous);
+                reached = self.checkpoint;
             }
             if let Some(event) = message.event.as_ref().filter(|event| event.position > reached) {
                 ready.push(decode(event)?);
@@ -99,7 +107,11 @@ impl Worker {
             let events = read_partition(&self.projector.log, self.partition, self.checkpoint, to, BACKFILL_EVENTS)
                 .await
                 .map_err(WorkerError::Log)?;
-            let Some(reached) = events.last().map(|event| event.position) else { return Ok(()) };
+            let reached = match events.last() {
+                Some(event) => event.position,
+                None if to - self.checkpoint > WORTH_A_CHECKPOINT => to,
+                None => return Ok(()),
+            };
             let events = events.iter().map(decode).collect::<Result<Vec<_>, _>>()?;
             self.apply(events, reached).await?;
         }
@@ -107,7 +119,7 @@ impl Worker {
     }
 
     async fn apply(&mut self, batch: Vec<RecordedEvent>, reached: i64) -> Result<(), WorkerError> {
-        if batch.is_empty() {
+        if reached == self.checkpoint {
             return Ok(());
         }
         let read_models = &self.projector.read_models;

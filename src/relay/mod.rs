@@ -1,9 +1,8 @@
 //! The relay: publishes the log to JetStream, in order, without a gap.
 //!
 //! One relay works at a time: it holds an advisory lock, and the others stand by. It keeps no record of its own
-//! progress but resumes from what the stream last holds; where the stream holds nothing of this log (new, or wiped) it
-//! publishes markers, from which workers see what they must fetch from the log. Two relays at once, after a lost connection,
-//! would cost duplicates and nothing else.
+//! progress but resumes from what the stream last holds, and publishes markers, from which workers see what they must
+//! fetch from the log. Two relays at once, after a lost connection, would cost duplicates and nothing else.
 
 mod chain;
 
@@ -22,7 +21,7 @@ use self::chain::Chain;
 const LOCK_CLASS: i32 = 0x4352;
 const LOCK_RELAY: i32 = 1;
 const STAND_BY: Duration = Duration::from_millis(500);
-const HELD_LOOK_AGAIN: Duration = Duration::from_millis(1);
+const SETTLE_WITHIN: Duration = Duration::from_secs(2);
 const RETRY: Duration = Duration::from_millis(500);
 const CONFIRM_LOCK_EVERY: Duration = Duration::from_secs(1);
 
@@ -49,8 +48,11 @@ impl Relay {
     /// Relays until stopped, standing by while another relay works.
     pub async fn run(self, stop: CancellationToken) {
         while !stop.is_cancelled() {
+            if !self.bus.is_connected() {
+                stop.run_until_cancelled(tokio::time::sleep(STAND_BY)).await;
+                continue;
+            }
             let outcome = match self.lock().await {
-                Ok(_) if !self.bus.is_connected() => None,
                 Ok(Some(lock)) => stop.run_until_cancelled(self.work(lock)).await,
                 Ok(None) => None,
                 Err(error) => Some(Err(error.into())),
@@ -86,7 +88,8 @@ impl Relay {
         let (mut tail, mut chain) = self.resume().await?;
         tracing::info!(position = tail.position(), "relaying");
         let mut confirmed = tokio::time::Instant::now();
-        loop {
+        // A lost connection may have taken messages that were held but not yet on disk: then it resumes.
+        while self.bus.is_connected() {
             if confirmed.elapsed() > CONFIRM_LOCK_EVERY {
                 // The lock goes with its connection: ask whether that is still there.
                 lock.ping().await?;
@@ -95,22 +98,23 @@ impl Relay {
             match tail.next().await? {
                 Tailed::Events(events) => self.bus.publish(&chain.link(events)).await?,
                 Tailed::AtHead => self.wake.wait(Follower::Relay).await,
-                Tailed::Held => tokio::time::sleep(HELD_LOOK_AGAIN).await,
+                Tailed::Held(pause) => tokio::time::sleep(pause).await,
             }
         }
+        Ok(())
     }
 
-    /// Takes up where the stream ends.
+    /// Takes up where the stream ends, and says how far each partition has come: of the last batch before an
+    /// interruption the stream may hold some messages and lack others.
     async fn resume(&self) -> Result<(LogTail, Chain), Interrupted> {
         let stream = self.bus.ensure_stream().await?;
-        let head = settled_head(&self.log).await?;
+        let head = settled_head(&self.log, SETTLE_WITHIN).await?;
         // A position beyond the head is of a log that was restored to an earlier day.
-        if let Some(position) = self.bus.last_position(&stream).await?.filter(|position| *position <= head) {
-            let chain = Chain::at(&self.log, position).await?;
-            return Ok((LogTail::new(self.log.clone(), position), chain));
-        }
-        let chain = Chain::at(&self.log, head).await?;
-        self.bus.publish(&chain.markers(head)).await?;
-        Ok((LogTail::new(self.log.clone(), head), chain))
+        let held = self.bus.last_position(&stream).await?;
+        let known = held.filter(|position| head.is_none_or(|head| *position <= head));
+        let position = known.or(head).unwrap_or(0);
+        let chain = Chain::at(&self.log, position).await?;
+        self.bus.publish(&chain.markers(position)).await?;
+        Ok((LogTail::new(self.log.clone(), position), chain))
     }
 }

@@ -75,9 +75,11 @@ pub async fn draw_many(pool: &PgPool, sequence: Sequence, count: usize) -> Resul
 /// When the database does not answer.
 pub async fn continue_above(pool: &PgPool, sequence: Sequence, taken: i64) -> Result<(), sqlx::Error> {
     let name = sequence.name();
-    sqlx::query(&format!("select setval('{name}', $1) from {name} where last_value < $1"))
-        .bind(taken)
-        .execute(pool)
-        .await?;
+    sqlx::query(&format!(
+        "select setval('{name}', $1) from {name} where last_value < $1 or (last_value = $1 and not is_called)"
+    ))
+    .bind(taken)
+    .execute(pool)
+    .await?;
     Ok(())
 }

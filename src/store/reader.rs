@@ -104,6 +104,25 @@ pub async fn last_in_partition(pool: &PgPool, partition: Partition, to: i64) -> 
     Ok(last.unwrap_or(0))
 }
 
+/// The last position of each partition that has events over `after` and up to `to`.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn last_positions(pool: &PgPool, after: i64, to: i64) -> Result<Vec<(Partition, i64)>, sqlx::Error> {
+    let rows: Vec<(i64, i64)> = sqlx::query_as(
+        "select customer_id % $3, max(position) from events where position > $1 and position <= $2 group by 1",
+    )
+    .bind(after)
+    .bind(to)
+    .bind(i64::from(PARTITIONS))
+    .fetch_all(pool)
+    .await?;
+    let known = rows
+        .into_iter()
+        .filter_map(|(number, position)| Some((Partition::from_number(u8::try_from(number).ok()?)?, position)));
+    Ok(known.collect())
+}
+
 /// The highest committed position; 0 for an empty log.
 ///
 /// # Errors

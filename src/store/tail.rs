@@ -15,6 +15,8 @@ use super::reader::{head, read_after};
 
 const READ_LIMIT_EVENTS: i64 = 1000;
 const HELD_WARNING: Duration = Duration::from_secs(5);
+const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
 /// A reader's place in the log.
 pub struct LogTail {
@@ -39,8 +41,8 @@ pub enum Tailed {
     Events(Vec<StoredEvent>),
     /// Nothing beyond the reader's place.
     AtHead,
-    /// A transaction that is still running may fill the next position: look again soon.
-    Held,
+    /// A transaction that is still running may fill the next position: look again after a pause.
+    Held(Duration),
 }
 
 impl LogTail {
@@ -61,7 +63,7 @@ impl LogTail {
     /// # Errors
     /// When the database does not answer; the reader's place is as before.
     pub async fn next(&mut self) -> Result<Tailed, sqlx::Error> {
-        let proven = self.proven().await?;
+        let Some(proven) = self.proven().await? else { return Ok(Tailed::Held(self.pause())) };
         let mut events = read_after(&self.pool, self.position, READ_LIMIT_EVENTS).await?;
         if events.is_empty() {
             return Ok(Tailed::AtHead);
@@ -69,7 +71,7 @@ impl LogTail {
         let ready = contiguous(self.position, proven, &events);
         if ready == 0 {
             self.hold(&events).await?;
-            return Ok(Tailed::Held);
+            return Ok(Tailed::Held(self.pause()));
         }
         events.truncate(ready);
         self.position = events.last().map_or(self.position, |event| event.position);
@@ -79,22 +81,30 @@ impl LogTail {
         Ok(Tailed::Events(events))
     }
 
-    /// Up to where gaps are dead: the held gap's mark, once everyone who could fill it has ended.
-    async fn proven(&mut self) -> Result<i64, sqlx::Error> {
-        let Some(held) = &mut self.held else { return Ok(self.position) };
-        if !held.waiting_for.is_empty() {
-            let running = appenders(&self.pool).await?;
-            held.waiting_for = still_running(&held.waiting_for, &running);
-        }
+    /// Up to where gaps are dead: the held gap's mark, once everyone who could fill it has ended. `None` while the
+    /// same ones still run: then a look at the log would find nothing new.
+    async fn proven(&mut self) -> Result<Option<i64>, sqlx::Error> {
+        let Some(held) = &mut self.held else { return Ok(Some(self.position)) };
         if held.waiting_for.is_empty() {
-            return Ok(held.seen);
+            return Ok(Some(held.seen));
+        }
+        let still = still_running(&held.waiting_for, &appenders(&self.pool).await?);
+        let unchanged = still == held.waiting_for;
+        held.waiting_for = still;
+        if held.waiting_for.is_empty() {
+            return Ok(Some(held.seen));
         }
         if !held.warned && held.since.elapsed() > HELD_WARNING {
             held.warned = true;
-            let pids: Vec<_> = held.waiting_for.iter().map(|appender| appender.pid).collect();
-            tracing::warn!(position = self.position, ?pids, "the log waits for transactions that have not ended");
+            warn_of(&held.waiting_for, self.position);
         }
-        Ok(self.position)
+        Ok((!unchanged).then_some(self.position))
+    }
+
+    /// Before the next look at a held log: short at first, longer the longer it is held.
+    fn pause(&self) -> Duration {
+        let held = self.held.as_ref().map_or(Duration::ZERO, |held| held.since.elapsed());
+        (held / 10).clamp(SHORTEST_PAUSE, LONGEST_PAUSE)
     }
 
     /// Notes who could still fill the gap before the first of `events`.
@@ -121,18 +131,27 @@ fn contiguous(position: i64, proven: i64, events: &[StoredEvent]) -> usize {
         .count()
 }
 
-/// The highest position below which nothing can appear any more.
+/// The highest position below which nothing can appear any more; `None` where that is not known within `at_most`,
+/// because a transaction that may still commit events goes on.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn settled_head(pool: &PgPool) -> Result<i64, sqlx::Error> {
-    const LOOK_AGAIN: Duration = Duration::from_millis(2);
+pub async fn settled_head(pool: &PgPool, at_most: Duration) -> Result<Option<i64>, sqlx::Error> {
+    let began = Instant::now();
     let seen = head(pool).await?;
     let mut waiting_for = appenders(pool).await?;
     while !waiting_for.is_empty() {
-        tokio::time::sleep(LOOK_AGAIN).await;
-        let running = appenders(pool).await?;
-        waiting_for = still_running(&waiting_for, &running);
+        if began.elapsed() > at_most {
+            warn_of(&waiting_for, seen);
+            return Ok(None);
+        }
+        tokio::time::sleep(SHORTEST_PAUSE).await;
+        waiting_for = still_running(&waiting_for, &appenders(pool).await?);
     }
-    Ok(seen)
+    Ok(Some(seen))
+}
+
+fn warn_of(waiting_for: &HashSet<Appender>, position: i64) {
+    let pids: Vec<_> = waiting_for.iter().map(|appender| appender.pid).collect();
+    tracing::warn!(position, ?pids, "the log waits for transactions that have not ended");
 }

@@ -396,6 +396,7 @@ async fn a_wrong_path_is_refused() {
         }
         let answer = app.client.get(&format!("{path}/%ff")).await;
         assert_eq!((answer.status, answer.header("content-type")), (400, "application/problem+json"), "{path}/%ff");
+        assert_eq!(answer.wrong_fields(), ["path"]);
     }
     app.stop().await;
 }

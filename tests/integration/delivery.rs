@@ -1,15 +1,27 @@
 //! Whatever NATS loses, repeats or reorders, the read models end as a fold of the log (G4, G5).
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use aggregates::customer::{CustomerEvent, fold};
 use aggregates::profile::CreditProfile;
 use async_nats::jetstream::{self, Context};
-use sqlx::PgPool;
+use credit_approval::bus::message::Message;
+use credit_approval::config::{Role, Serve};
+use credit_approval::embedded::{DataDir, Nats};
+use credit_approval::store::EventLog;
+use credit_approval::store::reader::read_after;
+use projections::{Partition, StoredEvent};
+use rand::seq::SliceRandom;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rstest::rstest;
 use sqlx::types::Json;
+use sqlx::{PgPool, Postgres, Transaction};
 
 use crate::support::client::application;
-use crate::support::servers::servers;
+use crate::support::servers::{scratch_dir, servers};
 use crate::support::{Client, TestApp};
 
 const CUSTOMERS: usize = 40;
@@ -125,10 +137,178 @@ async fn a_service_that_starts_late_catches_up_with_the_log() {
     .await
     .unwrap();
 
-    let with_nats = credit_approval::config::Serve { nats_url: servers().nats_url(), ..config };
+    let with_nats = Serve { nats_url: servers().nats_url(), ..config };
     let app = TestApp::start_with(with_nats).await;
     traffic(&app.client).await;
     assert_read_models_are_the_fold(&pool).await;
+    app.stop().await;
+}
+
+/// The log's events as the relay would publish them.
+async fn messages(pool: &PgPool) -> Vec<(Partition, Message)> {
+    let mut last = [0; 8];
+    let link = |event: StoredEvent| {
+        let partition = event.partition();
+        let previous = std::mem::replace(&mut last[partition.index()], event.position);
+        (partition, Message::event(event, previous))
+    };
+    read_after(pool, 0, 10_000).await.unwrap().into_iter().map(link).collect()
+}
+
+#[rstest]
+#[case::in_order(0, 0.0, 0.0)]
+#[case::shuffled(1, 0.0, 0.0)]
+#[case::repeated(2, 0.5, 0.0)]
+#[case::with_losses(3, 0.0, 0.3)]
+#[case::all_of_it(4, 0.4, 0.4)]
+#[case::all_of_it_again(5, 0.3, 0.7)]
+#[tokio::test(flavor = "multi_thread")]
+async fn any_order_repetition_and_loss_on_the_way_gives_the_same_read_models(
+    #[case] seed: u64,
+    #[case] repeated: f64,
+    #[case] lost: f64,
+) {
+    let Some(nats) = jetstream().await else { return };
+    // Nobody relays and nobody applies while the events are written.
+    let writer =
+        TestApp::start_with(Serve { roles: vec![Role::Api], visibility_timeout: 0, ..TestApp::config(&[]).await })
+            .await;
+    for _ in 0..CUSTOMERS {
+        let customer = writer.client.register(80_000).await;
+        writer.client.post("/create-loan", &application(customer, 100_000, 14, 24)).await;
+    }
+    let pool = writer.pool().await;
+    let projector = Serve { roles: vec![Role::Api, Role::Projector], visibility_timeout: 20, ..writer.config.clone() };
+
+    // The stream as something worse than NATS would fill it.
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let mut deliveries = Vec::new();
+    for message in messages(&pool).await {
+        let times = if random.random_bool(lost) { 0 } else { 1 + usize::from(random.random_bool(repeated)) };
+        deliveries.extend(std::iter::repeat_n(message, times));
+    }
+    if seed > 0 {
+        deliveries.shuffle(&mut random);
+    }
+    let stream = &writer.config.nats_stream;
+    let subjects = vec![format!("{stream}.events.*")];
+    let config = async_nats::jetstream::stream::Config { name: stream.clone(), subjects, ..Default::default() };
+    nats.create_stream(config).await.unwrap();
+    let log = EventLog::new(pool.clone()).identity().await.unwrap();
+    // Workers that start on an empty log have nothing but the deliveries to go by.
+    let held_back = hold_the_log_back(&pool).await;
+    let app = TestApp::start_with(projector).await;
+    for (partition, message) in deliveries {
+        let subject = format!("{stream}.events.{partition}");
+        nats.publish(subject, message.encode(&log).unwrap().into()).await.unwrap().await.unwrap();
+    }
+    held_back.rollback().await.unwrap();
+    let last = app.client.register(80_000).await;
+    assert_eq!(app.client.get(&format!("/view-loans/{last}")).await.status, 200);
+    eventually_the_fold(&pool).await;
+    app.stop().await;
+    writer.stop().await;
+}
+
+/// An appender that does not end: while it lasts, a starting worker cannot know how far the log is settled.
+async fn hold_the_log_back(pool: &PgPool) -> Transaction<'static, Postgres> {
+    let mut appender = pool.begin().await.unwrap();
+    sqlx::query(
+        "insert into events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata)
+         values ('customer', 'none', 1, 'None', '1.0', '{}', '{\"customer_id\": \"1\"}')",
+    )
+    .execute(&mut *appender)
+    .await
+    .unwrap();
+    appender
+}
+
+/// What nobody asked to see at once is there soon.
+async fn eventually_the_fold(pool: &PgPool) {
+    for _ in 0..600 {
+        let events: i64 = sqlx::query_scalar("select count(*) from events where event_type = 'CustomerRegistered'")
+            .fetch_one(pool)
+            .await
+            .unwrap();
+        let loans = "select (select count(*) from read_models.customers),
+                            (select count(*) from events where aggregate_type = 'loan')
+                                - (select count(*) from read_models.loans),
+                            (select count(*) from read_models.credit_profiles)";
+        let (customers, missing, profiles): (i64, i64, i64) = sqlx::query_as(loans).fetch_one(pool).await.unwrap();
+        if (customers, missing, profiles) == (events, 0, events) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_read_models_are_the_fold(pool).await;
+}
+
+/// A NATS of a test's own, to break.
+struct OwnNats {
+    nats: Nats,
+    data: PathBuf,
+}
+
+impl OwnNats {
+    async fn start() -> Option<Self> {
+        if !Nats::installed() {
+            return None;
+        }
+        let data = DataDir::claim(&scratch_dir("nats"), false).unwrap();
+        Some(Self { nats: Nats::start(&data).await.unwrap(), data: data.path().to_owned() })
+    }
+
+    async fn serve(&self) -> TestApp {
+        TestApp::start_with(Serve { nats_url: Some(self.nats.url()), ..TestApp::config(&[]).await }).await
+    }
+
+    fn signal(&self, signal: &str) {
+        let pid = self.nats.pid().unwrap().to_string();
+        assert!(std::process::Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    }
+
+    async fn stop(self) {
+        self.nats.stop().await.ok();
+        std::fs::remove_dir_all(self.data).ok();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_with_its_storage_wiped_nats_loses_nothing() {
+    let Some(own) = OwnNats::start().await else { return };
+    let app = own.serve().await;
+    for _ in 0..2 {
+        traffic(&app.client).await;
+        std::fs::remove_dir_all(own.data.join("nats/jetstream")).unwrap();
+        own.signal("-KILL");
+        traffic(&app.client).await;
+    }
+    assert_read_models_are_the_fold(&app.pool().await).await;
+    app.stop().await;
+    own.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_nats_that_hangs_holds_nobody_up_for_long() {
+    let Some(own) = OwnNats::start().await else { return };
+    let app = own.serve().await;
+    traffic(&app.client).await;
+    // The connection stays open and nothing comes through it.
+    own.signal("-STOP");
+    traffic(&app.client).await;
+    own.signal("-CONT");
+    traffic(&app.client).await;
+    assert_read_models_are_the_fold(&app.pool().await).await;
+    app.stop().await;
+    own.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_relay_workers_find_the_events_by_themselves() {
+    let config = Serve { roles: vec![Role::Api, Role::Projector], ..TestApp::config(&[]).await };
+    let app = TestApp::start_with(config).await;
+    traffic(&app.client).await;
+    assert_read_models_are_the_fold(&app.pool().await).await;
     app.stop().await;
 }
 

@@ -11,6 +11,8 @@ use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 
 use crate::support::servers::servers;
 
+const PATIENCE: Duration = Duration::from_secs(30);
+
 async fn log() -> PgPool {
     let pool = PgPool::connect(&servers().database().await).await.unwrap();
     migrate(&pool, &pool).await.unwrap();
@@ -36,7 +38,7 @@ async fn begin(pool: &PgPool) -> Transaction<'static, Postgres> {
 async fn positions(tail: &mut LogTail) -> Vec<i64> {
     match tail.next().await.unwrap() {
         Tailed::Events(events) => events.iter().map(|event| event.position).collect(),
-        Tailed::AtHead | Tailed::Held => Vec::new(),
+        Tailed::AtHead | Tailed::Held(_) => Vec::new(),
     }
 }
 
@@ -54,7 +56,7 @@ async fn next_positions(tail: &mut LogTail) -> Vec<i64> {
 async fn assert_held(tail: &mut LogTail) {
     for _ in 0..20 {
         let found = tail.next().await.unwrap();
-        assert!(matches!(found, Tailed::Held), "{found:?}");
+        assert!(matches!(found, Tailed::Held(_)), "{found:?}");
     }
 }
 
@@ -128,7 +130,7 @@ async fn transactions_that_write_no_events_hold_nothing() {
 
     let mut tail = LogTail::new(pool.clone(), 0);
     assert_eq!(next_positions(&mut tail).await, [2]);
-    assert_eq!(settled_head(&pool).await.unwrap(), 2);
+    assert_eq!(settled_head(&pool, PATIENCE).await.unwrap(), Some(2));
     indexing.rollback().await.unwrap();
     unrelated.rollback().await.unwrap();
 }
@@ -144,12 +146,12 @@ async fn the_settled_head_waits_for_those_before_it() {
 
     let looking = tokio::spawn({
         let pool = pool.clone();
-        async move { settled_head(&pool).await.unwrap() }
+        async move { settled_head(&pool, PATIENCE).await.unwrap() }
     });
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert!(!looking.is_finished(), "position 1 could still be committed");
     early.commit().await.unwrap();
-    assert_eq!(looking.await.unwrap(), 2);
+    assert_eq!(looking.await.unwrap(), Some(2));
 }
 
 /// Appends in overlapping transactions of random length, some of which roll back; answers what was committed.
@@ -185,7 +187,7 @@ async fn whatever_the_order_of_commits_the_log_is_read_whole_and_in_order() {
         match found {
             Tailed::Events(events) => read.extend(events.iter().map(|event| event.position)),
             Tailed::AtHead if !writing => break,
-            Tailed::AtHead | Tailed::Held => tokio::time::sleep(Duration::from_millis(1)).await,
+            Tailed::AtHead | Tailed::Held(_) => tokio::time::sleep(Duration::from_millis(1)).await,
         }
     }
     let mut committed = HashSet::new();

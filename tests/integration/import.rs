@@ -179,6 +179,8 @@ async fn rows_that_are_wrong_are_rejected_with_their_place_and_the_rest_goes_in(
             &["1", "12", "-5", "12", "10", "8791.59", "3", "date:2024-01-31", "date:2025-01-31"],
             &["1", "13", "100000", "12", "10", "8791.59", "3", "date:2025-01-31", "date:2024-01-31"],
             &["CUST_5", "LOAN_000001", "100000", "12", "10", "8791.59", "30", "2024-01-31", "2025-01-31"],
+            &["2", "14", "100000", "12", "10", "8791.59", "3", "date:2024-01-31", "date:2025-01-31"],
+            &["1", "10", "100000", "12", "10", "8791.59", "3", "date:2024-01-31", "date:2025-01-31"],
         ],
     );
     let (_, pool) = empty_log().await;
@@ -186,7 +188,7 @@ async fn rows_that_are_wrong_are_rejected_with_their_place_and_the_rest_goes_in(
     let wanted = Job { notices: Some(notices.clone()), ..job(Some(&customers), Some(&loans)) };
     let summary = run(&pool, &wanted).await;
     assert_eq!((summary.customers.imported, summary.customers.rejected), (2, 3));
-    assert_eq!((summary.loans.imported, summary.loans.rejected), (2, 3));
+    assert_eq!((summary.loans.imported, summary.loans.rejected), (2, 5));
     assert_eq!(summary.warnings, 1, "more instalments on time than there are: {:?}", summary.shown);
 
     let written = std::fs::read_to_string(notices).unwrap();
@@ -197,6 +199,8 @@ async fn rows_that_are_wrong_are_rejected_with_their_place_and_the_rest_goes_in(
         "reject,Sheet1,3,Customer ID,names no customer",
         "reject,Sheet1,4,Loan Amount,",
         "reject,Sheet1,5,End Date,",
+        "reject,Sheet1,7,Customer ID,names a customer whose own row was rejected",
+        "reject,Sheet1,8,Loan ID,stands on an earlier row",
         "warning,Sheet1,6,EMIs paid on Time,",
     ] {
         assert!(written.contains(place), "{place} is not in\n{written}");
@@ -233,6 +237,63 @@ async fn rows_whose_ids_are_taken_get_new_ones_and_overwrite_nobody() {
     let largest = count(&pool, "select max(aggregate_id::bigint) from events where event_type = 'LoanImported'").await;
     assert!(answer.body["loan_id"].as_i64().unwrap() > largest);
     app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rejected_customers_loans_go_to_nobody_else() {
+    let scratch = Scratch::new();
+    let (customers, loans) = (scratch.0.join("customers.xlsx"), scratch.0.join("loans.xlsx"));
+    let (_, pool) = empty_log().await;
+    workbook(&customers, &[CUSTOMER_HEADERS, &["14", "Asha", "Rao", "30", "9000000001", "50000", "1800000"]]);
+    assert_eq!(run(&pool, &job(Some(&customers), None)).await.customers.imported, 1);
+    // Another workbook has another customer 14, whose row is wrong.
+    workbook(&customers, &[CUSTOMER_HEADERS, &["14", "Ravi", "Nair", "12", "9000000002", "50000", "1800000"]]);
+    let loan = ["14", "10", "100000", "12", "10", "8791.59", "3", "date:2024-01-31", "date:2025-01-31"];
+    workbook(&loans, &[LOAN_HEADERS, &loan]);
+    let summary = run(&pool, &job(Some(&customers), Some(&loans))).await;
+    assert_eq!((summary.customers.rejected, summary.loans.rejected), (1, 1));
+    assert_eq!(imported(&pool).await, (1, 0));
+    // By itself the workbook of loans speaks of the customer who is known.
+    assert_eq!(run(&pool, &job(None, Some(&loans))).await.loans.imported, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_corrected_workbook_makes_nobody_twice() {
+    let scratch = Scratch::new();
+    let customers = scratch.0.join("customers.xlsx");
+    let (_, pool) = empty_log().await;
+    workbook(&customers, &[CUSTOMER_HEADERS, &["7", "Asha", "Rao", "30", "9000000001", "50000", "1800000"]]);
+    run(&pool, &job(Some(&customers), None)).await;
+    workbook(&customers, &[CUSTOMER_HEADERS, &["7", "Asha", "Rao", "31", "9000000009", "60000", "1800000"]]);
+    let corrected = run(&pool, &job(Some(&customers), None)).await;
+    assert_eq!((corrected.customers.unchanged, corrected.warnings), (1, 1), "{:?}", corrected.shown);
+    assert_eq!(imported(&pool).await, (1, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn new_ids_go_on_above_a_single_imported_one() {
+    let scratch = Scratch::new();
+    let app = TestApp::start().await;
+    let (customers, loans) = (scratch.0.join("customers.xlsx"), scratch.0.join("loans.xlsx"));
+    workbook(&customers, &[CUSTOMER_HEADERS, &["1", "Asha", "Rao", "30", "9000000001", "50000", "1800000"]]);
+    let loan = ["1", "1", "10000", "12", "10", "879.16", "3", "date:2024-01-31", "date:2025-01-31"];
+    workbook(&loans, &[LOAN_HEADERS, &loan]);
+    assert_eq!(run(&app.pool().await, &job(Some(&customers), Some(&loans))).await.loans.imported, 1);
+    let answer = app.client.post("/create-loan", &crate::support::client::application(1, 10_000, 14, 12)).await;
+    assert_eq!((answer.status, answer.body["loan_id"].as_i64()), (201, Some(2)), "{:?}", answer.body);
+    assert_eq!(app.client.register(50_000).await, 2);
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_second_workbook_stops_the_import_at_its_start() {
+    let scratch = Scratch::new();
+    let files = scratch.generated(30, 60);
+    let (_, pool) = empty_log().await;
+    let wrong = job(Some(&files.customers), Some(&files.customers));
+    let refused = import(&EventLog::new(pool.clone()), &wrong, |_, _, _| {}).await;
+    assert!(refused.is_err());
+    assert_eq!(imported(&pool).await, (0, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,11 +7,27 @@ pub(super) use check_eligibility::check_eligibility;
 pub(super) use view_loan::{view_loan, view_loans};
 
 use aggregates::Invalid;
+use axum::extract::{FromRequestParts, Path};
+use axum::http::request::Parts;
 
 use super::problem::Problem;
 
+/// The one parameter of a path, as text.
+pub(super) struct PathText(String);
+
+impl<S: Send + Sync> FromRequestParts<S> for PathText {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Path(text) = Path::from_request_parts(parts, state)
+            .await
+            .map_err(|_| Problem::invalid_field("path", "must be UTF-8 text"))?;
+        Ok(Self(text))
+    }
+}
+
 /// An id in a path. What is no integer is a bad request; an integer that can be no id names nothing.
-fn path_id<T: TryFrom<i64, Error = Invalid>>(field: &'static str, text: &str) -> Result<T, Problem> {
+fn path_id<T: TryFrom<i64, Error = Invalid>>(field: &'static str, PathText(text): &PathText) -> Result<T, Problem> {
     let digits = text.strip_prefix('-').unwrap_or(text);
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(Problem::invalid_field(field, "must be an integer"));

@@ -2,12 +2,12 @@
 
 use aggregates::ids::{CustomerId, LoanId};
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use projections::loans::{Borrower, LoanView};
 use projections::{customers, loans};
 use serde::Serialize;
 
-use super::path_id;
+use super::{PathText, path_id};
 use crate::http::Api;
 use crate::http::consistency::Fresh;
 use crate::http::number::Number;
@@ -70,7 +70,7 @@ impl From<LoanView> for CurrentLoan {
 pub(in crate::http) async fn view_loan(
     State(api): State<Api>,
     _: Fresh,
-    Path(loan_id): Path<String>,
+    loan_id: PathText,
 ) -> Result<Json<LoanWithCustomer>, Problem> {
     let loan_id: LoanId = path_id("loan_id", &loan_id)?;
     let found = loans::find_with_borrower(&api.read_models, loan_id).await?;
@@ -81,7 +81,7 @@ pub(in crate::http) async fn view_loan(
 pub(in crate::http) async fn view_loans(
     State(api): State<Api>,
     _: Fresh,
-    Path(customer_id): Path<String>,
+    customer_id: PathText,
 ) -> Result<Json<Vec<CurrentLoan>>, Problem> {
     let customer_id: CustomerId = path_id("customer_id", &customer_id)?;
     let found = loans::current_of(&api.read_models, customer_id, api.calendar.today()).await?;

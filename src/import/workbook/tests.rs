@@ -70,7 +70,11 @@ fn the_sheet_with_the_columns_is_found_and_blank_rows_are_skipped() {
     assert_eq!(warnings, &[]);
     let (sheet, column) = ("Book".to_owned(), Some("amount".to_owned()));
     let reason = "must not be negative (found '-5')".to_owned();
-    assert_eq!(reject, &Reject { sheet, row: 21, column, reason });
+    assert_eq!(
+        reject,
+        &Reject { sheet, row: 21, column, reason, customer_external_id: reject.customer_external_id.clone() }
+    );
+    assert!(reject.customer_external_id.is_some(), "the row says whose loan it is");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use clap::Parser;
 use credit_approval::app::App;
 use credit_approval::config::{Cli, Command, Serve};
+use credit_approval::servers::Servers;
 use sqlx::PgPool;
 
 use super::client::Client;
@@ -54,7 +55,8 @@ impl TestApp {
 
     /// With a given configuration: another process on the same data, or the same one again.
     pub(crate) async fn start_with(config: Serve) -> Self {
-        let app = App::start(&config).await.expect("the service starts");
+        let servers = Servers::for_serving(&config.store, config.nats_url.as_deref()).await.expect("URLs are named");
+        let app = App::start(&config, &servers).await.expect("the service starts");
         let client = Client::new(app.address.expect("the API listens"));
         Self { client, config, app }
     }
@@ -72,6 +74,6 @@ impl TestApp {
 
     /// Stops in order.
     pub(crate) async fn stop(self) {
-        self.app.stop().await.expect("the service stops");
+        self.app.stop().await;
     }
 }
