@@ -47,6 +47,10 @@ impl Queues {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(slot, queue);
     }
 
+    fn remove(&self, slot: Slot) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&slot);
+    }
+
     fn snapshot(&self) -> HashMap<Slot, mpsc::Sender<Delivery>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -83,15 +87,14 @@ impl Projector {
         }
     }
 
-    /// Takes what leases it can get and keeps their workers running, for as long as the leases hold.
+    /// Takes its share of the leases and keeps their workers running, for as long as the leases hold.
     async fn hold_leases(&self, queues: &Queues, stop: &CancellationToken) -> Result<(), sqlx::Error> {
         let mut leases = Leases::open(&self.read_models).await?;
         let held = stop.child_token();
-        let mut workers: HashMap<Slot, JoinHandle<()>> = HashMap::new();
+        let mut workers: HashMap<Slot, RunningWorker> = HashMap::new();
         let outcome = loop {
-            match leases.acquire().await {
-                Ok(slots) => self.start_missing(slots, &mut workers, queues, &held),
-                Err(error) => break Err(error),
+            if let Err(error) = self.keep_share(&mut leases, &mut workers, queues, &held).await {
+                break Err(error);
             }
             if stop.run_until_cancelled(tokio::time::sleep(LOOK_AFTER_WORKERS)).await.is_none() {
                 break Ok(());
@@ -99,39 +102,68 @@ impl Projector {
         };
         held.cancel();
         for (_, worker) in workers {
-            // A worker that panicked has said so; it is over either way.
-            let _ = worker.await;
+            worker.end().await;
         }
         outcome
     }
 
-    fn start_missing(
+    /// Takes what is free of this process's share, gives back what is beyond it, and starts the workers that are
+    /// missing.
+    async fn keep_share(
         &self,
-        held: &[Slot],
-        workers: &mut HashMap<Slot, JoinHandle<()>>,
+        leases: &mut Leases,
+        workers: &mut HashMap<Slot, RunningWorker>,
         queues: &Queues,
         stop: &CancellationToken,
-    ) {
-        for slot in held {
-            if workers.get(slot).is_some_and(|worker| !worker.is_finished()) {
-                continue;
+    ) -> Result<(), sqlx::Error> {
+        let beyond = leases.acquire().await?;
+        for slot in &beyond {
+            queues.remove(*slot);
+            if let Some(worker) = workers.remove(slot) {
+                worker.end().await;
             }
-            let (queue, deliveries) = mpsc::channel(QUEUE_DELIVERIES);
-            queues.insert(*slot, queue.clone());
-            let worker = Worker::new(self.clone(), *slot);
-            let stop = stop.child_token();
-            let feed = self.bus.clone().map(|bus| tokio::spawn(feed::feed(bus, *slot, queue, stop.clone())));
-            workers.insert(
-                *slot,
-                tokio::spawn(async move {
-                    worker.run(deliveries, &stop).await;
-                    stop.cancel();
-                    if let Some(feed) = feed {
-                        // As above: what a feed has to say it has logged.
-                        let _ = feed.await;
-                    }
-                }),
-            );
         }
+        leases.release(&beyond).await?;
+        for slot in leases.held() {
+            if !workers.get(slot).is_some_and(RunningWorker::is_running) {
+                workers.insert(*slot, self.start(*slot, queues, stop.child_token()));
+            }
+        }
+        Ok(())
+    }
+
+    fn start(&self, slot: Slot, queues: &Queues, stop: CancellationToken) -> RunningWorker {
+        let (queue, deliveries) = mpsc::channel(QUEUE_DELIVERIES);
+        queues.insert(slot, queue.clone());
+        let worker = Worker::new(self.clone(), slot);
+        let feed = self.bus.clone().map(|bus| tokio::spawn(feed::feed(bus, slot, queue, stop.clone())));
+        let stopping = stop.clone();
+        let task = tokio::spawn(async move {
+            worker.run(deliveries, &stopping).await;
+            stopping.cancel();
+            if let Some(feed) = feed {
+                // What a feed has to say it has logged.
+                let _ = feed.await;
+            }
+        });
+        RunningWorker { stop, task }
+    }
+}
+
+/// A worker with its feed.
+struct RunningWorker {
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl RunningWorker {
+    fn is_running(&self) -> bool {
+        !self.task.is_finished()
+    }
+
+    async fn end(self) {
+        self.stop.cancel();
+        // A worker that panicked has said so; it is over either way.
+        let _ = self.task.await;
     }
 }

@@ -312,6 +312,49 @@ async fn without_a_relay_workers_find_the_events_by_themselves() {
     app.stop().await;
 }
 
+/// How many leases each process holds.
+async fn leases(pool: &PgPool) -> Vec<i64> {
+    sqlx::query_scalar(
+        "select count(*) from pg_locks
+         where locktype = 'advisory' and classid = 17235
+           and database = (select oid from pg_database where datname = current_database())
+         group by pid order by 1",
+    )
+    .fetch_all(pool)
+    .await
+    .unwrap()
+}
+
+async fn eventually_leases(pool: &PgPool, expected: &[i64]) {
+    for _ in 0..400 {
+        if leases(pool).await == expected {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    assert_eq!(leases(pool).await, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn processes_share_the_workers_and_take_over_from_each_other() {
+    let first = TestApp::start().await;
+    let pool = first.pool().await;
+    eventually_leases(&pool, &[24]).await;
+    let second = first.another().await;
+    eventually_leases(&pool, &[12, 12]).await;
+    let third = first.another().await;
+    eventually_leases(&pool, &[8, 8, 8]).await;
+    traffic(&second.client).await;
+    first.stop().await;
+    traffic(&second.client).await;
+    eventually_leases(&pool, &[12, 12]).await;
+    second.stop().await;
+    eventually_leases(&pool, &[24]).await;
+    traffic(&third.client).await;
+    assert_read_models_are_the_fold(&pool).await;
+    third.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn another_process_takes_over_relay_and_workers() {
     let first = TestApp::start().await;
