@@ -51,3 +51,37 @@ pub async fn appenders(pool: &PgPool) -> Result<HashSet<Appender>, sqlx::Error> 
         .map(|row| Ok(Appender { virtual_id: row.try_get("virtualtransaction")?, pid: row.try_get("pid")? }))
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn appenders(list: &[(&str, Option<i32>)]) -> HashSet<Appender> {
+        list.iter().map(|(id, pid)| Appender { virtual_id: (*id).to_owned(), pid: *pid }).collect()
+    }
+
+    #[test]
+    fn those_who_ended_are_no_longer_waited_for_and_later_ones_never() {
+        let earlier = appenders(&[("3/7", Some(1)), ("4/2", Some(2))]);
+        let running = appenders(&[("4/2", Some(2)), ("5/1", Some(3))]);
+        assert_eq!(still_running(&earlier, &running), appenders(&[("4/2", Some(2))]));
+        assert!(still_running(&earlier, &appenders(&[("3/8", Some(1))])).is_empty());
+    }
+
+    #[test]
+    fn one_that_was_prepared_meanwhile_is_waited_for_under_its_new_identity() {
+        let earlier = appenders(&[("3/7", Some(1))]);
+        let prepared = appenders(&[("-1/744", None)]);
+        assert_eq!(still_running(&earlier, &prepared), prepared);
+        // It stays among those that are waited for until it is committed or rolled back.
+        assert_eq!(still_running(&prepared, &prepared), prepared);
+        assert!(still_running(&prepared, &appenders(&[])).is_empty());
+    }
+
+    #[test]
+    fn one_that_was_prepared_by_somebody_else_holds_nothing() {
+        let earlier = appenders(&[("3/7", Some(1))]);
+        let running = appenders(&[("3/7", Some(1)), ("-1/744", None)]);
+        assert_eq!(still_running(&earlier, &running), earlier);
+    }
+}

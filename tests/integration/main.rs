@@ -14,4 +14,6 @@ mod gaps;
 mod import;
 mod process;
 mod read_your_writes;
+mod recorded_decisions;
 mod support;
+mod wrong_paths;
