@@ -20,6 +20,16 @@ const START_WITHIN: Duration = Duration::from_secs(60);
 /// A data directory of a test's own, and the directories of the sockets that were opened for it.
 struct Data(PathBuf, Mutex<BTreeSet<PathBuf>>);
 
+/// Removes a directory in which a dying server may still be at work.
+fn remove(directory: &Path) {
+    for _ in 0..100 {
+        if fs::remove_dir_all(directory).is_ok() || !directory.exists() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 impl Drop for Data {
     fn drop(&mut self) {
         for pid in self.server_pids() {
@@ -27,9 +37,9 @@ impl Drop for Data {
         }
         for sockets in self.1.lock().unwrap().iter() {
             // A killed service leaves it to the next start, which does not come.
-            fs::remove_dir_all(sockets).ok();
+            remove(sockets);
         }
-        fs::remove_dir_all(&self.0).ok();
+        remove(&self.0);
     }
 }
 
