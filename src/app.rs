@@ -72,6 +72,27 @@ pub enum AppError {
     Sample(#[source] Box<ImportError>),
 }
 
+/// What a start needs that can be wrong in the configuration, checked before any server is started.
+pub struct Prepared {
+    policy: Arc<Policy>,
+    listener: Option<TcpListener>,
+}
+
+impl Prepared {
+    /// Looks up the policy and takes the port.
+    ///
+    /// # Errors
+    /// [`AppError`], when there is no such policy or the port cannot be had.
+    pub async fn new(config: &Serve) -> Result<Self, AppError> {
+        let policy = Arc::new(policy(&config.policy)?);
+        let listener = match has(config, Role::Api) {
+            true => Some(listen(config.http_addr).await?),
+            false => None,
+        };
+        Ok(Self { policy, listener })
+    }
+}
+
 /// A running service.
 pub struct App {
     /// Where the API listens; `None` without the role.
@@ -86,13 +107,8 @@ impl App {
     ///
     /// # Errors
     /// [`AppError`], naming what could not be started.
-    pub async fn start(config: &Serve, servers: &Servers) -> Result<Self, AppError> {
-        let policy = Arc::new(policy(&config.policy)?);
-        let listener = match has(config, Role::Api) {
-            true => Some(listen(config.http_addr).await?),
-            false => None,
-        };
-
+    pub async fn start(config: &Serve, prepared: Prepared, servers: &Servers) -> Result<Self, AppError> {
+        let Prepared { policy, listener } = prepared;
         let connections = config.store.database_connections;
         let databases = Databases::connect(&servers.database_url, &servers.read_database_url, connections).await?;
         migrate(&databases.log, &databases.read_models).await?;

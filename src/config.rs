@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use chrono::FixedOffset;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 /// Where data lies when nobody says otherwise.
 const DEFAULT_DATA_DIR: &str = ".data";
@@ -76,8 +76,7 @@ pub struct Store {
         env = "BUSINESS_UTC_OFFSET",
         default_value = "+05:30",
         value_name = "OFFSET",
-        allow_hyphen_values = true
-    )]
+        allow_hyphen_values = true, value_parser = utc_offset)]
     pub business_utc_offset: FixedOffset,
 }
 
@@ -143,12 +142,13 @@ pub enum Role {
 
 /// `import`.
 #[derive(Debug, Clone, Args)]
+#[command(group = ArgGroup::new("workbooks").args(["customers", "loans"]).required(true).multiple(true))]
 pub struct Import {
     /// Where the data is.
     #[command(flatten)]
     pub store: Store,
     /// Workbook of customers.
-    #[arg(long, value_name = "FILE", required_unless_present = "loans")]
+    #[arg(long, value_name = "FILE")]
     pub customers: Option<PathBuf>,
     /// Workbook of loans.
     #[arg(long, value_name = "FILE")]
@@ -197,4 +197,11 @@ fn stream_name(name: &str) -> Result<String, String> {
     } else {
         Err("must be 1 to 64 letters, digits, hyphens or underscores".to_owned())
     }
+}
+
+/// `+HH:MM` or `-HH:MM`.
+fn utc_offset(text: &str) -> Result<FixedOffset, String> {
+    let wrong = || "must be an offset such as +05:30".to_owned();
+    let well_formed = text.len() == "+05:30".len() && text.starts_with(['+', '-']) && text.as_bytes()[3] == b':';
+    if well_formed { text.parse().map_err(|_| wrong()) } else { Err(wrong()) }
 }

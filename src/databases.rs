@@ -3,8 +3,8 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::{ConnectOptions, Connection};
 
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 const SLOW_STATEMENT: Duration = Duration::from_secs(1);
@@ -29,6 +29,10 @@ impl Databases {
         // The read models are folded from the log and move with their checkpoints, so a crash that takes the last
         // commits of both takes nothing that is not folded again.
         let read_models = options(read_models_url)?.options([("synchronous_commit", "off")]);
+        // One connection first: its error says what is wrong, where a pool would only say that it waited.
+        for options in [&log, &read_models] {
+            options.connect().await?.close().await?;
+        }
         let pool = || PgPoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT);
         Ok(Self { log: pool().connect_with(log).await?, read_models: pool().connect_with(read_models).await? })
     }

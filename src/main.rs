@@ -1,6 +1,7 @@
 //! The one binary: reads its options, runs one command, and says in one line what went wrong.
 
 use std::error::Error;
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -13,7 +14,8 @@ fn main() -> ExitCode {
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("credit-approval: {}", in_one_line(&*error));
+            // With nobody to read it there is nothing else to be said.
+            let _ = writeln!(std::io::stderr(), "credit-approval: {}", in_one_line(&*error));
             ExitCode::FAILURE
         }
     }

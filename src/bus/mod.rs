@@ -14,7 +14,7 @@ use async_nats::jetstream::consumer::{AckPolicy, PullConsumer, pull};
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::{self, DiscardPolicy, RetentionPolicy, StorageType};
 use async_nats::jetstream::{self, Context};
-use async_nats::{ConnectOptions, ServerAddr};
+use async_nats::{ConnectOptions, Event, ServerAddr};
 use futures::future::try_join_all;
 use percent_encoding::percent_decode_str;
 use projections::{Partition, Projection};
@@ -44,6 +44,15 @@ pub struct BusError {
 /// Names the step that failed.
 fn failed<E: Into<async_nats::Error>>(doing: &'static str) -> impl FnOnce(E) -> BusError {
     move |source| BusError { doing, source: source.into() }
+}
+
+/// Connections that come and go are news; that the next try failed, too, is not.
+fn log_connection(event: &Event) {
+    if matches!(event, Event::Connected | Event::Disconnected | Event::LameDuckMode) {
+        tracing::info!(%event, "NATS connection");
+    } else {
+        tracing::debug!(%event, "NATS connection");
+    }
 }
 
 /// What an address says of who connects: user and password, or a token. The client does not take them by itself.
@@ -97,7 +106,7 @@ impl Bus {
             .retry_on_initial_connect()
             .request_timeout(Some(REQUEST_TIMEOUT))
             .reconnect_delay_callback(|_| RECONNECT_DELAY)
-            .event_callback(|event| async move { tracing::info!(%event, "NATS connection") })
+            .event_callback(|event| async move { log_connection(&event) })
             .connect(addresses)
             .await
             .map_err(failed("connecting"))?;

@@ -6,11 +6,12 @@
 use aggregates::Invalid;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
-use axum::http::header;
+use axum::http::{StatusCode, header};
 use rust_decimal::Decimal;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::MAX_BODY_BYTES;
 use super::number::parse_decimal;
 use super::problem::{FieldError, Problem};
 
@@ -27,9 +28,12 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
         if !is_json(&request) {
             return Err(Problem::unsupported_media_type());
         }
-        let bytes = Bytes::from_request(request, state)
-            .await
-            .map_err(|rejection| Problem::unreadable_body(rejection.status(), rejection.body_text()))?;
+        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => {
+                Problem::unreadable_body(rejection.status(), format!("must be at most {MAX_BODY_BYTES} bytes"))
+            }
+            status => Problem::unreadable_body(status, rejection.body_text()),
+        })?;
         Ok(Self(bytes))
     }
 }

@@ -91,7 +91,7 @@ impl Problem {
     pub fn unreadable_body(status: StatusCode, message: String) -> Self {
         let title = "The body could not be taken";
         let errors = vec![FieldError { field: "body".to_owned(), message: message.clone() }];
-        Self { errors, ..Self::new(status, "unreadable-body", title, message) }
+        Self { errors, ..Self::new(status, "unreadable-body", title, format!("The body {message}.")) }
     }
 
     /// No such customer or loan: 404.

@@ -48,6 +48,7 @@ impl Run<'_> {
         if !self.job.dry_run {
             continue_above(self.log.pool(), Sequence::Customers, sheet.largest_id).await?;
         }
+        self.notices.turn_to(&sheet.path);
         let mut tally = Tally::default();
         // A dry run writes nothing, so it has to remember by itself which numbers earlier rows have taken.
         let mut pretended = HashSet::new();

@@ -83,6 +83,7 @@ impl Run<'_> {
         if !self.job.dry_run {
             continue_above(self.log.pool(), Sequence::Loans, sheet.largest_id).await?;
         }
+        self.notices.turn_to(&sheet.path);
         let mut tally = Tally::default();
         let mut earlier = Earlier::default();
         let mut reading = start(&sheet.path, self.job.today);

@@ -80,6 +80,7 @@ impl fmt::Display for Summary {
 /// Collects rejects and warnings into a CSV file, which stays only if there are any.
 pub(super) struct Notices {
     file: Option<(PathBuf, csv::Writer<std::fs::File>)>,
+    workbook: String,
     noticed: bool,
     pub(super) warnings: u64,
     pub(super) shown: Vec<String>,
@@ -91,12 +92,17 @@ impl Notices {
         let file = match path {
             Some(path) => {
                 let mut file = csv::Writer::from_path(path)?;
-                file.write_record(["kind", "sheet", "row", "column", "reason"])?;
+                file.write_record(["kind", "workbook", "sheet", "row", "column", "reason"])?;
                 Some((path.to_owned(), file))
             }
             None => None,
         };
-        Ok(Self { file, noticed: false, warnings: 0, shown: Vec::new() })
+        Ok(Self { file, workbook: String::new(), noticed: false, warnings: 0, shown: Vec::new() })
+    }
+
+    /// What follows is about that workbook.
+    pub(super) fn turn_to(&mut self, workbook: &Path) {
+        self.workbook = workbook.file_name().unwrap_or_default().to_string_lossy().into_owned();
     }
 
     pub(super) fn warn(&mut self, warning: &Warning) -> Result<(), csv::Error> {
@@ -112,10 +118,11 @@ impl Notices {
         self.noticed = true;
         let column = column.unwrap_or_default();
         if self.shown.len() < SHOWN {
-            self.shown.push(format!("{kind}: sheet {sheet}, row {row}, {column}: {text}"));
+            let workbook = &self.workbook;
+            self.shown.push(format!("{kind}: {workbook}, sheet {sheet}, row {row}, {column}: {text}"));
         }
         match &mut self.file {
-            Some((_, file)) => file.write_record([kind, sheet, &row.to_string(), column, text]),
+            Some((_, file)) => file.write_record([kind, &self.workbook, sheet, &row.to_string(), column, text]),
             None => Ok(()),
         }
     }

@@ -1,5 +1,6 @@
 //! `generate`: sample workbooks.
 
+use super::say;
 use crate::config;
 use crate::generate::{GenerateError, GenerateSpec};
 
@@ -15,7 +16,7 @@ pub fn generate(config: &config::Generate) -> Result<(), GenerateError> {
         ids_above: config.ids_above,
     };
     let files = crate::generate::generate(&config.out, spec)?;
-    println!("{}", files.customers.display());
-    println!("{}", files.loans.display());
+    say(files.customers.display());
+    say(files.loans.display());
     Ok(())
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::OpsError;
 use super::serve::asked_to_stop;
+use super::{OpsError, say};
 use crate::commands::BusinessCalendar;
 use crate::config;
 use crate::databases::Databases;
@@ -22,13 +22,16 @@ const REDRAW: Duration = Duration::from_millis(200);
 /// # Errors
 /// [`OpsError`]; rejected rows are no error.
 pub async fn import(config: &config::Import) -> Result<(), OpsError> {
+    if let Some(missing) = [&config.customers, &config.loans].into_iter().flatten().find(|path| !path.is_file()) {
+        return Err(OpsError::NoFile(missing.clone()));
+    }
     let servers = Servers::for_a_command(&config.store).await?;
     let outcome = tokio::select! {
         outcome = run(config, &servers) => outcome,
         () = asked_to_stop() => Err(OpsError::Stopped),
     };
     let stopped = servers.stop().await;
-    print!("{}", outcome?);
+    say(outcome?);
     Ok(stopped?)
 }
 

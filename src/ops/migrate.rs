@@ -1,6 +1,6 @@
 //! `migrate`: brings the schemas up to date and ends.
 
-use super::OpsError;
+use super::{OpsError, say};
 use crate::config::Store;
 use crate::databases::Databases;
 use crate::servers::Servers;
@@ -14,7 +14,7 @@ pub async fn migrate(store: &Store) -> Result<(), OpsError> {
     let outcome = run(store, &servers).await;
     let stopped = servers.stop().await;
     outcome?;
-    println!("the schemas are up to date");
+    say("the schemas are up to date");
     Ok(stopped?)
 }
 

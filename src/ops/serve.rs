@@ -4,17 +4,18 @@ use std::path::Path;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::OpsError;
-use crate::app::App;
+use super::{OpsError, say};
+use crate::app::{App, Prepared};
 use crate::config::Serve;
 use crate::sample::SAMPLE_CUSTOMER;
 use crate::servers::Servers;
 
-/// Serves until SIGINT or SIGTERM. Private servers are stopped in order however far the start had come.
+/// Serves until SIGINT, SIGTERM or SIGHUP. Private servers are stopped in order however far the start had come.
 ///
 /// # Errors
 /// When the service cannot start, or a private server does not stop in order.
 pub async fn serve(config: &Serve) -> Result<(), OpsError> {
+    let prepared = Prepared::new(config).await?;
     let asked = asked_to_stop();
     tokio::pin!(asked);
     let servers = tokio::select! {
@@ -22,7 +23,7 @@ pub async fn serve(config: &Serve) -> Result<(), OpsError> {
         () = &mut asked => return Ok(()),
     };
     let outcome = tokio::select! {
-        app = App::start(config, &servers) => app.map(Some),
+        app = App::start(config, prepared, &servers) => app.map(Some),
         () = &mut asked => Ok(None),
     };
     let outcome = match outcome {
@@ -41,16 +42,17 @@ pub async fn serve(config: &Serve) -> Result<(), OpsError> {
     Ok(stopped?)
 }
 
-/// Completes on SIGINT or SIGTERM.
+/// Completes on SIGINT, SIGTERM, or SIGHUP, which a closing terminal sends.
 pub(super) async fn asked_to_stop() {
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
+    let signals = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(signal);
+    let [Ok(mut interrupt), Ok(mut terminate), Ok(mut hang_up)] = signals else {
         tracing::warn!("signals cannot be caught: only killing stops this process");
         return std::future::pending().await;
     };
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
+        _ = hang_up.recv() => {}
     }
 }
 
@@ -69,10 +71,10 @@ fn announce(config: &Serve, servers: &Servers, app: &App) {
         (Some(_), None) => "private nats-server, JetStream",
         (Some(_), Some(_)) => "NATS of NATS_URL, JetStream",
     };
-    println!("data       {postgres}");
-    println!("fan-out    {fan_out}");
+    say(format_args!("data       {postgres}"));
+    say(format_args!("fan-out    {fan_out}"));
     let Some(address) = app.address else { return };
-    println!("listening  http://{address}");
+    say(format_args!("listening  http://{address}"));
     let (path, body) = if config.sample_data {
         let body =
             format!(r#"{{"customer_id": {SAMPLE_CUSTOMER}, "loan_amount": 100000, "interest_rate": 8, "tenure": 12}}"#);
@@ -81,8 +83,8 @@ fn announce(config: &Serve, servers: &Servers, app: &App) {
         let person = r#""first_name": "Asha", "last_name": "Rao", "age": 30, "phone_number": "9876501234""#;
         ("register", format!(r#"{{{person}, "monthly_income": 50000}}"#))
     };
-    println!("try        curl -s http://{address}/{path} -H 'Content-Type: application/json' \\");
-    println!("                -d '{body}'");
+    say(format_args!("try        curl -s http://{address}/{path} -H 'Content-Type: application/json' \\"));
+    say(format_args!("                -d '{body}'"));
 }
 
 fn absolute(path: &Path) -> String {

@@ -18,6 +18,8 @@ use crate::store::tail::{LogTail, Tailed, settled_head};
 use super::{Projector, Queues, Slot};
 
 const LOOK_AT_WORKERS: Duration = Duration::from_millis(250);
+const CONNECT_WITHIN: Duration = Duration::from_secs(1);
+const LOOK_FOR_CONNECTION: Duration = Duration::from_millis(20);
 const SETTLE_WITHIN: Duration = Duration::from_secs(2);
 const TRY_AGAIN: Duration = Duration::from_millis(500);
 /// How long the log is followed when NATS is there and delivers nothing, before NATS gets another chance.
@@ -26,6 +28,8 @@ const SPELL: Duration = Duration::from_secs(10);
 /// Keeps the workers fed, until stopped.
 pub(crate) async fn follow(projector: Projector, queues: Queues, stop: CancellationToken) {
     let watching = async {
+        // A connection that is being made is not one that is missing.
+        let _ = tokio::time::timeout(CONNECT_WITHIN, projector.connected()).await;
         // One watch for good: what is appended while the log is followed, it looks at afterwards.
         let mut watch = Watch::new(&projector, &queues);
         loop {
@@ -53,6 +57,13 @@ async fn watch_then_follow(watch: &mut Watch<'_>) -> Result<(), sqlx::Error> {
 impl Projector {
     fn hears_nats(&self) -> bool {
         self.bus.as_ref().is_some_and(|bus| bus.is_connected())
+    }
+
+    /// Until NATS is connected, or at once where none is configured.
+    async fn connected(&self) {
+        while self.bus.is_some() && !self.hears_nats() {
+            tokio::time::sleep(LOOK_FOR_CONNECTION).await;
+        }
     }
 }
 

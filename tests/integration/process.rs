@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -81,12 +82,10 @@ fn binary() -> Command {
     command
 }
 
-async fn serve(data: &Data, arguments: &[&str]) -> Serving {
-    let mut command = binary();
-    command.arg("serve").arg("--data-dir").arg(&data.0).args(["--http-addr", "127.0.0.1:0"]).args(arguments);
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+/// Waits until the service says where it listens.
+async fn listening(child: &mut Child) -> (SocketAddr, Lines<BufReader<ChildStdout>>) {
     let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
-    let listening = async {
+    let said = async {
         loop {
             let line = output.next_line().await.unwrap().expect("the service ended before it listened");
             if let Some(url) = line.strip_prefix("listening  http://") {
@@ -94,7 +93,15 @@ async fn serve(data: &Data, arguments: &[&str]) -> Serving {
             }
         }
     };
-    let address = tokio::time::timeout(START_WITHIN, listening).await.expect("the service starts");
+    let address = tokio::time::timeout(START_WITHIN, said).await.expect("the service starts");
+    (address, output)
+}
+
+async fn serve(data: &Data, arguments: &[&str]) -> Serving {
+    let mut command = binary();
+    command.arg("serve").arg("--data-dir").arg(&data.0).args(["--http-addr", "127.0.0.1:0"]).args(arguments);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let (address, output) = listening(&mut child).await;
     data.remember_sockets();
     Serving { child, client: Client::new(address), _output: output }
 }
@@ -283,6 +290,24 @@ async fn health_and_import_work_beside_a_running_service() {
     // The next write's place in the log is behind the import's, in its own partition at least.
     let customer = serving.client.register(50_000).await;
     assert_eq!(customer, 21);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_nobody_reads_stops_nothing() {
+    let data = Data::new();
+    let mut command = binary();
+    command.arg("serve").arg("--data-dir").arg(&data.0).args(["--http-addr", "127.0.0.1:0"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let address = listening(&mut child).await.0;
+    data.remember_sockets();
+    drop(child.stderr.take());
+    let client = Client::new(address);
+    for _ in 0..3 {
+        client.register(50_000).await;
+    }
+    assert_eq!(client.get("/health/ready").await.status, 200);
+    kill(child.id().unwrap(), "HUP");
+    assert!(child.wait().await.unwrap().success());
 }
 
 #[tokio::test]

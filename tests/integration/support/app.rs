@@ -1,7 +1,7 @@
 //! A service for one test, on a database and a stream of its own.
 
 use clap::Parser;
-use credit_approval::app::App;
+use credit_approval::app::{App, Prepared};
 use credit_approval::config::{Cli, Command, Serve};
 use credit_approval::servers::Servers;
 use sqlx::PgPool;
@@ -56,7 +56,8 @@ impl TestApp {
     /// With a given configuration: another process on the same data, or the same one again.
     pub(crate) async fn start_with(config: Serve) -> Self {
         let servers = Servers::for_serving(&config.store, config.nats_url.as_deref()).await.expect("URLs are named");
-        let app = App::start(&config, &servers).await.expect("the service starts");
+        let prepared = Prepared::new(&config).await.expect("the port is free");
+        let app = App::start(&config, prepared, &servers).await.expect("the service starts");
         let client = Client::new(app.address.expect("the API listens"));
         Self { client, config, app }
     }
