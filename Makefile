@@ -42,6 +42,8 @@ test: setup ## run all tests; the integration tests start their own PostgreSQL a
 	cargo test --workspace --doc
 	cargo test --workspace --lib --bins --examples $(QUICK_TESTS)
 	cargo test --workspace --test integration
+	@# The run's servers and files go when it has ended; wait until they have.
+	@for _ in $$(seq 100); do pgrep -f '[c]redit-approval-test-' >/dev/null 2>&1 || break; sleep 0.1; done
 
 fmt: ## format the code
 	cargo fmt --all
