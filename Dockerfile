@@ -4,7 +4,7 @@ ARG RUST_VERSION=1.95
 
 FROM rust:${RUST_VERSION}-bookworm AS build
 WORKDIR /build
-ENV CARGO_INCREMENTAL=0 SQLX_OFFLINE=true
+ENV CARGO_INCREMENTAL=0
 
 # The dependencies first, against empty sources: this layer is built again only when a manifest or the lock file changes.
 COPY Cargo.toml Cargo.lock ./

@@ -30,7 +30,7 @@ const PULL_EXPIRES: Duration = Duration::from_secs(30);
 const PULL_HEARTBEAT: Duration = Duration::from_secs(5);
 const MAX_ACK_PENDING_MESSAGES: i64 = 10_000;
 /// How many messages a consumer asks for at once.
-pub const PULL_MESSAGES: usize = 500;
+const PULL_MESSAGES: usize = 500;
 
 /// What went wrong with NATS; the log is not affected.
 #[derive(Debug, thiserror::Error)]
