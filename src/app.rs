@@ -20,12 +20,13 @@ use crate::bus::wake::Wake;
 use crate::bus::{Bus, BusError, StreamOptions};
 use crate::commands::{BusinessCalendar, Commands};
 use crate::config::{Role, Serve};
-use crate::databases::Databases;
+use crate::databases::{Databases, process_name};
 use crate::http::{Api, router};
 use crate::import::ImportError;
 use crate::progress::Progress;
-use crate::projector::Projector;
+use crate::projector::{Outdated, Projector};
 use crate::relay::Relay;
+use crate::replay::watch::watch;
 use crate::sample;
 use crate::servers::Servers;
 use crate::store::EventLog;
@@ -145,8 +146,17 @@ impl App {
         }
         if has(config, Role::Projector) {
             let Databases { log, read_models } = databases.clone();
-            let projector = Projector { log, read_models, bus, wake: wake.clone(), progress: Arc::clone(&progress) };
+            let projector = Projector {
+                process: process_name(),
+                log,
+                read_models,
+                bus,
+                wake: wake.clone(),
+                progress: Arc::clone(&progress),
+                outdated: Outdated::default(),
+            };
             workers.spawn(|stop| projector.run(stop));
+            workers.spawn(|stop| watch(databases.replay(), stop));
             catch_up(&databases, &progress).await?;
         }
 
@@ -154,6 +164,7 @@ impl App {
             let api = Api {
                 commands: Arc::new(Commands::new(log, Arc::clone(&policy), calendar, wake)),
                 log: databases.log.clone(),
+                replay: databases.replay(),
                 read_models: databases.read_models.clone(),
                 progress,
                 policy,

@@ -3,8 +3,10 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use aggregates::ids::CustomerId;
 use chrono::FixedOffset;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use projections::Projection;
 
 /// Where data lies when nobody says otherwise.
 const DEFAULT_DATA_DIR: &str = ".data";
@@ -50,6 +52,16 @@ pub enum Command {
     Generate(Generate),
     /// Bring the database schemas up to date.
     Migrate(Store),
+    /// Make read models anew from the log, while the old ones serve.
+    Rebuild(Rebuild),
+    /// Say how the read models stand: lag, heartbeats, rebuilds, and what is parked.
+    Projections(Projections),
+    /// List the customers whose events a read model cannot apply.
+    Parked(Parked),
+    /// Try parked customers again.
+    Redrive(Redrive),
+    /// Hold the log against its guarantees, and every read model against a fold of the log.
+    Verify(Verify),
     /// Ask a running service for its health; exit status 0 when it is ready.
     Health(Health),
 }
@@ -181,12 +193,107 @@ pub struct Generate {
     pub out: PathBuf,
 }
 
+/// Which read models.
+#[derive(Debug, Clone, Args)]
+pub struct Names {
+    /// Names of read models: customers, loans, credit_profiles.
+    #[arg(value_name = "NAME", value_parser = projection)]
+    pub names: Vec<Projection>,
+}
+
+impl Names {
+    /// Those that were named, all of them where none was.
+    #[must_use]
+    pub fn chosen(&self) -> Vec<Projection> {
+        let named = |projection: &Projection| self.names.is_empty() || self.names.contains(projection);
+        Projection::ALL.into_iter().filter(named).collect()
+    }
+}
+
+/// `rebuild`.
+#[derive(Debug, Clone, Args)]
+#[command(group = ArgGroup::new("which").args(["names", "all", "cancel"]).required(true).multiple(true))]
+pub struct Rebuild {
+    /// Where the data is.
+    #[command(flatten)]
+    pub store: Store,
+    /// Which read models.
+    #[command(flatten)]
+    pub names: Names,
+    /// All read models.
+    #[arg(long, conflicts_with = "names")]
+    pub all: bool,
+    /// This customer alone.
+    #[arg(long, value_name = "ID", value_parser = customer_id)]
+    pub customer: Option<CustomerId>,
+    /// Stop the rebuild under way; the old tables go on serving.
+    #[arg(long, conflicts_with = "customer")]
+    pub cancel: bool,
+}
+
+/// `projections`.
+#[derive(Debug, Clone, Args)]
+pub struct Projections {
+    /// Where the data is.
+    #[command(flatten)]
+    pub store: Store,
+    /// As `GET /v1/projections` answers.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `parked`.
+#[derive(Debug, Clone, Args)]
+pub struct Parked {
+    /// Where the data is.
+    #[command(flatten)]
+    pub store: Store,
+    /// Which read models; all without a name.
+    #[command(flatten)]
+    pub names: Names,
+}
+
+/// `redrive`.
+#[derive(Debug, Clone, Args)]
+pub struct Redrive {
+    /// Where the data is.
+    #[command(flatten)]
+    pub store: Store,
+    /// Which read models; all without a name.
+    #[command(flatten)]
+    pub names: Names,
+    /// This customer alone.
+    #[arg(long, value_name = "ID", value_parser = customer_id)]
+    pub customer: Option<CustomerId>,
+}
+
+/// `verify`.
+#[derive(Debug, Clone, Args)]
+pub struct Verify {
+    /// Where the data is.
+    #[command(flatten)]
+    pub store: Store,
+    /// How many differences are printed at most.
+    #[arg(long, default_value_t = 20, value_name = "N")]
+    pub show: usize,
+}
+
 /// `health`.
 #[derive(Debug, Clone, Args)]
 pub struct Health {
     /// What to ask.
     #[arg(long, env = "HEALTH_URL", default_value = "http://127.0.0.1:8000/health/ready", value_name = "URL")]
     pub url: String,
+}
+
+fn projection(name: &str) -> Result<Projection, String> {
+    let known = Projection::ALL.map(Projection::name).join(", ");
+    Projection::from_name(name).ok_or_else(|| format!("there is no such read model; there are: {known}"))
+}
+
+fn customer_id(text: &str) -> Result<CustomerId, String> {
+    let id: i64 = text.parse().map_err(|_| "must be an integer".to_owned())?;
+    CustomerId::try_from(id).map_err(|error| error.to_string())
 }
 
 /// A stream's name is part of subjects, so it keeps to what both may hold.

@@ -6,6 +6,8 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection};
 
+use crate::replay::Replay;
+
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 const SLOW_STATEMENT: Duration = Duration::from_secs(1);
 
@@ -37,11 +39,24 @@ impl Databases {
         Ok(Self { log: pool().connect_with(log).await?, read_models: pool().connect_with(read_models).await? })
     }
 
+    /// What replays with them, in this process's name.
+    #[must_use]
+    pub fn replay(&self) -> Replay {
+        Replay { log: self.log.clone(), read_models: self.read_models.clone(), process: process_name() }
+    }
+
     /// Closes both, waiting for connections that are in use.
     pub async fn close(&self) {
         self.read_models.close().await;
         self.log.close().await;
     }
+}
+
+/// This process's name, as operators see it: host and process id.
+#[must_use]
+pub fn process_name() -> String {
+    let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+    format!("{}:{}", host.as_deref().unwrap_or("localhost"), std::process::id())
 }
 
 fn options(url: &str) -> Result<PgConnectOptions, sqlx::Error> {

@@ -30,6 +30,11 @@ fn run(cli: Cli) -> Result<(), Box<dyn Error>> {
             Command::Import(import) => Ok(ops::import::import(&import).await?),
             Command::Generate(generate) => Ok(ops::generate::generate(&generate)?),
             Command::Migrate(store) => Ok(ops::migrate::migrate(&store).await?),
+            Command::Rebuild(rebuild) => Ok(ops::rebuild::rebuild(&rebuild).await?),
+            Command::Projections(projections) => Ok(ops::projections::projections(&projections).await?),
+            Command::Parked(parked) => Ok(ops::projections::parked(&parked).await?),
+            Command::Redrive(redrive) => Ok(ops::projections::redrive(&redrive).await?),
+            Command::Verify(verify) => Ok(ops::verify::verify(&verify).await?),
             Command::Health(health) => Ok(ops::health::health(&health).await?),
         }
     })

@@ -120,8 +120,8 @@ impl Progress {
     async fn look(&self, read_models: &PgPool) {
         match checkpoint::load_all(read_models).await {
             Ok(checkpoints) => {
-                for (projection, partition, position) in checkpoints {
-                    self.raise(projection, partition, position);
+                for (projection, partition, checkpoint) in checkpoints {
+                    self.raise(projection, partition, checkpoint.position);
                 }
             }
             Err(error) => {

@@ -1,62 +1,172 @@
 //! The one apply path: a batch of a partition's events takes effect together with its checkpoint, or not at all.
+//!
+//! An event that cannot be applied parks its customer and nobody else: the batch is then applied again, event by event,
+//! and what fails is parked together with the checkpoint that passes it.
 
-use aggregates::ids::CustomerId;
-use sqlx::{PgConnection, PgPool};
+use std::collections::HashSet;
 
-use crate::{Partition, Projection, RecordedEvent, checkpoint, credit_profiles, customers, loans};
+use aggregates::event::UnreadableEvent;
+use sqlx::{Acquire, PgConnection, PgPool};
+
+use crate::customer::Failure;
+use crate::model::{FoldError, fold_onto_stored, store, with_model};
+use crate::{Partition, RecordedEvent, StoredEvent, Target, checkpoint, parked};
 
 /// Why a batch did not take effect. Nothing of it did.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
-    /// Another worker has moved the checkpoint: load it again.
-    #[error("the checkpoint of {projection}/{partition} is no longer at {expected}")]
+    /// Another worker has moved the checkpoint, or a newer version of the product has taken the read model over: load
+    /// it again.
+    #[error("the checkpoint of {}/{partition} is no longer at {expected}", target.name())]
     Stale {
-        /// Which read model.
-        projection: Projection,
+        /// Which table.
+        target: Target,
         /// Which partition.
         partition: Partition,
         /// Where the caller believed it to be.
         expected: i64,
     },
-    /// An event about a customer whose registration has not been seen: the log is not what it must be.
-    #[error("customer {0} has events before it was registered")]
-    UnknownCustomer(CustomerId),
+    /// An event that this build cannot read.
+    #[error("the event cannot be read")]
+    Unreadable(#[from] UnreadableEvent),
+    /// An event that cannot be folded.
+    #[error("the event cannot be applied")]
+    Fold(#[from] FoldError),
     /// The database refused or did not answer.
     #[error("the read model could not be written")]
     Database(#[from] sqlx::Error),
 }
 
-/// Applies a batch and moves the checkpoint from `from` to `to`, in one transaction.
+impl ApplyError {
+    /// Whether it is an event's fault, so that trying it again as it is would fail again. What the database says of a
+    /// value (data exceptions, violated constraints, an exception that a trigger raised, a row too large) is; what it
+    /// says of itself is not.
+    #[must_use]
+    pub fn is_poison(&self) -> bool {
+        match self {
+            Self::Stale { .. } => false,
+            Self::Unreadable(_) | Self::Fold(_) => true,
+            Self::Database(error) => is_about_values(error),
+        }
+    }
+}
+
+fn is_about_values(error: &sqlx::Error) -> bool {
+    if let Some(refusal) = error.as_database_error() {
+        let code = refusal.code().unwrap_or_default();
+        return ["22", "23", "54", "P0"].iter().any(|class| code.starts_with(class));
+    }
+    matches!(error, sqlx::Error::Encode(_) | sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. })
+}
+
+/// What was parked while a batch took effect: whose events, and from which position on.
+pub type Parkings = Vec<(i64, i64)>;
+
+/// Applies a batch and moves the checkpoint from `from` to `to`, in one transaction. Answers what it parked.
 ///
 /// `batch` holds all events of the partition with a position over `from` and up to `to`, in order.
 ///
 /// # Errors
-/// [`ApplyError`]; the transaction is rolled back.
+/// [`ApplyError`], never a poisonous one; the transaction is rolled back.
 pub async fn apply(
     pool: &PgPool,
-    projection: Projection,
+    target: Target,
     partition: Partition,
     from: i64,
     to: i64,
-    batch: &[RecordedEvent],
+    batch: &[StoredEvent],
+) -> Result<Parkings, ApplyError> {
+    let mut transaction = pool.begin().await?;
+    let parked = move_checkpoint(&mut transaction, target, partition, from, to).await?;
+    match write(&mut transaction, target, batch, &parked).await {
+        Ok(()) => {
+            transaction.commit().await?;
+            Ok(Vec::new())
+        }
+        Err(error) if error.is_poison() => {
+            transaction.rollback().await?;
+            apply_singly(pool, target, partition, from, to, batch).await
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// As [`apply`], event by event, parking the customers of those that fail.
+async fn apply_singly(
+    pool: &PgPool,
+    target: Target,
+    partition: Partition,
+    from: i64,
+    to: i64,
+    batch: &[StoredEvent],
+) -> Result<Parkings, ApplyError> {
+    let mut transaction = pool.begin().await?;
+    let mut parked = move_checkpoint(&mut transaction, target, partition, from, to).await?;
+    let mut parkings = Vec::new();
+    for event in batch {
+        let mut savepoint = transaction.begin().await?;
+        match write(&mut savepoint, target, std::slice::from_ref(event), &parked).await {
+            Ok(()) => savepoint.commit().await?,
+            Err(error) if error.is_poison() => {
+                savepoint.rollback().await?;
+                let failure = Failure::of(event, &error);
+                parked::park(&mut transaction, target, event.customer_id, &failure).await?;
+                parked.insert(event.customer_id.get());
+                parkings.push((event.customer_id.get(), event.position));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    transaction.commit().await?;
+    Ok(parkings)
+}
+
+/// Parks a customer at an event without trying it, and moves the checkpoint past it.
+///
+/// # Errors
+/// As [`apply`].
+pub async fn park_untried(
+    pool: &PgPool,
+    target: Target,
+    from: i64,
+    event: &StoredEvent,
+    reason: &(dyn std::error::Error + Send + Sync),
 ) -> Result<(), ApplyError> {
     let mut transaction = pool.begin().await?;
-    if !checkpoint::advance(&mut transaction, projection, partition, from, to).await? {
-        return Err(ApplyError::Stale { projection, partition, expected: from });
-    }
-    write(&mut transaction, projection, batch).await?;
+    move_checkpoint(&mut transaction, target, event.partition(), from, event.position).await?;
+    parked::park(&mut transaction, target, event.customer_id, &Failure::of(event, reason)).await?;
     transaction.commit().await?;
     Ok(())
 }
 
-async fn write(
+/// Moves the checkpoint and answers whose events are withheld. They are read under the checkpoint's lock, so a customer
+/// that was redriven meanwhile is not among them.
+async fn move_checkpoint(
     transaction: &mut PgConnection,
-    projection: Projection,
-    batch: &[RecordedEvent],
-) -> Result<(), ApplyError> {
-    match projection {
-        Projection::Customers => Ok(customers::write(transaction, batch).await?),
-        Projection::Loans => Ok(loans::write(transaction, batch).await?),
-        Projection::CreditProfiles => credit_profiles::write(transaction, batch).await,
+    target: Target,
+    partition: Partition,
+    from: i64,
+    to: i64,
+) -> Result<HashSet<i64>, ApplyError> {
+    match checkpoint::advance(transaction, target, partition, from, to).await? {
+        None => Err(ApplyError::Stale { target, partition, expected: from }),
+        Some(0) => Ok(HashSet::new()),
+        Some(_) => Ok(parked::customers(transaction, target, partition).await?),
     }
+}
+
+/// Writes what events mean for a read model, but for those of parked customers.
+async fn write(
+    connection: &mut PgConnection,
+    target: Target,
+    events: &[StoredEvent],
+    parked: &HashSet<i64>,
+) -> Result<(), ApplyError> {
+    let events = events.iter().filter(|event| !parked.contains(&event.customer_id.get()));
+    let events = events.map(StoredEvent::decode).collect::<Result<Vec<RecordedEvent>, _>>()?;
+    with_model!(target.projection(), Model => {
+        let rows = fold_onto_stored::<Model>(connection, target, &events).await?;
+        store::<Model>(connection, target, &rows).await?;
+    });
+    Ok(())
 }

@@ -1,20 +1,34 @@
-//! The read models: a folder each, with its table's only writer and its reader side by side.
+//! The read models: a folder each, with what its table's rows are made of and its reader side by side.
 //!
-//! [`apply`] is the one path by which an event becomes a row: workers that follow the log and rebuilds by replay
-//! both go through it. Effect and checkpoint are one transaction, so an event takes effect exactly once however often
-//! it is delivered. This crate knows PostgreSQL and the domain; it knows no HTTP and no message bus.
+//! [`apply`] is the one path by which an event becomes a row: workers that follow the log and rebuilds that catch up
+//! with it go through it, and what rebuilds fill in in bulk ([`shadow`]) and verification expects ([`compare`]) is the
+//! same fold. Effect and checkpoint are one transaction, so an event takes effect exactly once however often it is
+//! delivered; one that cannot be applied parks its customer ([`parked`]). This crate knows PostgreSQL and the domain; it
+//! knows no HTTP and no message bus.
 
 pub mod apply;
 pub mod checkpoint;
+pub mod compare;
 pub mod credit_profiles;
+pub mod customer;
 pub mod customers;
 pub mod event;
 pub mod loans;
+mod model;
+pub mod parked;
 pub mod partition;
+pub mod rebuilds;
+pub mod replace;
+pub mod shadow;
+mod target;
+pub mod workers;
 
 pub use apply::{ApplyError, apply};
+pub use customer::CustomerEvents;
 pub use event::{RecordedEvent, StoredEvent};
+pub use model::FoldError;
 pub use partition::{PARTITIONS, Partition};
+pub use target::Target;
 
 /// The read models.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -38,6 +52,21 @@ impl Projection {
             Self::Customers => "customers",
             Self::Loans => "loans",
             Self::CreditProfiles => "credit_profiles",
+        }
+    }
+
+    /// The projection of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|projection| projection.name() == name)
+    }
+
+    /// The version of what its fold makes of events, and of the columns it writes: raised whenever either changes. A
+    /// read model that an earlier version made is rebuilt in the background at the next start.
+    #[must_use]
+    pub const fn version(self) -> i16 {
+        match self {
+            Self::Customers | Self::Loans | Self::CreditProfiles => 1,
         }
     }
 

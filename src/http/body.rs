@@ -68,6 +68,19 @@ impl JsonBody {
     }
 }
 
+impl JsonBody {
+    /// The body's fields, where it may also be missing.
+    ///
+    /// # Errors
+    /// As [`JsonBody::fields`].
+    pub(super) fn fields_or_none<'a, T: Deserialize<'a>>(&'a self) -> Result<T, Problem> {
+        if self.0.is_empty() {
+            return serde_json::from_str("{}").map_err(|_| Problem::invalid_field("body", "is missing"));
+        }
+        self.fields()
+    }
+}
+
 /// Collects what is wrong with the fields of one body.
 #[derive(Default)]
 pub(super) struct Fields {

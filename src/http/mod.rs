@@ -1,6 +1,6 @@
 //! HTTP: parses requests into the domain's types, calls one thing, renders the answer.
 //!
-//! `commands` write and `queries` read; neither decides anything nor holds SQL. Every error leaves as a problem
+//! `commands` write and `queries` read; `operations` are for operators. None decides anything nor holds SQL. Every error leaves as a problem
 //! document ([`problem`]).
 
 mod application;
@@ -10,6 +10,8 @@ mod consistency;
 mod envelope;
 mod health;
 mod number;
+mod operations;
+mod parameters;
 pub mod problem;
 mod queries;
 
@@ -19,7 +21,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use sqlx::PgPool;
 use tower::Layer;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -29,6 +31,7 @@ use aggregates::policy::Policy;
 
 use crate::commands::{BusinessCalendar, Commands};
 use crate::progress::Progress;
+use crate::replay::Replay;
 
 const MAX_BODY_BYTES: usize = 64 * 1024;
 
@@ -37,8 +40,10 @@ const MAX_BODY_BYTES: usize = 64 * 1024;
 pub struct Api {
     /// Executes commands.
     pub commands: Arc<Commands>,
-    /// The log's connections, for the health check alone.
+    /// The log's connections, for the health check and for operators.
     pub log: PgPool,
+    /// Replays read models.
+    pub replay: Replay,
     /// The read models' connections.
     pub read_models: PgPool,
     /// How far the read models have come.
@@ -59,6 +64,13 @@ pub fn router(api: Api) -> NormalizePath<Router> {
         .route("/create-loan", post(commands::create_loan))
         .route("/view-loan/{loan_id}", get(queries::view_loan))
         .route("/view-loans/{customer_id}", get(queries::view_loans))
+        .route("/v1/customers/{customer_id}/credit-score", get(operations::credit_score))
+        .route("/v1/projections", get(operations::list))
+        .route("/v1/projections/{name}/rebuild", post(operations::rebuild))
+        .route("/v1/projections/{name}/rebuild", delete(operations::cancel))
+        .route("/v1/projections/{name}/parked", get(operations::parked))
+        .route("/v1/projections/{name}/redrive", post(operations::redrive))
+        .route("/metrics", get(operations::metrics))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
         .fallback(problem::no_such_route)

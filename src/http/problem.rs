@@ -9,9 +9,12 @@ use aggregates::customer::CustomerRefusal;
 use aggregates::loan::LoanRefusal;
 use axum::http::{Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use chrono::NaiveDate;
 use serde::Serialize;
 
 use crate::commands::CommandError;
+use crate::history::HistoryError;
+use crate::replay::ReplayError;
 
 /// A field of the request that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -132,6 +135,30 @@ impl Problem {
         Self { errors, ..Self::new(StatusCode::CONFLICT, kind, title, format!("{field} {message}.")) }
     }
 
+    /// A rebuild is under way: 409.
+    #[must_use]
+    pub fn rebuild_under_way() -> Self {
+        let title = "A rebuild is under way";
+        let detail = "One rebuild works at a time; GET /v1/projections shows it. Try again when it has ended.";
+        Self::new(StatusCode::CONFLICT, "rebuild-under-way", title, detail)
+    }
+
+    /// There is no rebuild to be stopped: 404.
+    #[must_use]
+    pub fn no_rebuild(projection: impl std::fmt::Display) -> Self {
+        let detail = format!("No rebuild of {projection} is under way.");
+        Self::new(StatusCode::NOT_FOUND, "no-rebuild", "There is no rebuild", detail)
+    }
+
+    /// Somebody who was no customer on the day asked about: 404.
+    #[must_use]
+    pub fn not_yet_a_customer(id: impl std::fmt::Display, day: NaiveDate, since: NaiveDate) -> Self {
+        let message = format!("names a customer since {since}");
+        let errors = vec![FieldError { field: "customer_id".to_owned(), message }];
+        let detail = format!("Customer {id} is one since {since} and was none on {day}.");
+        Self { errors, ..Self::new(StatusCode::NOT_FOUND, "not-yet-a-customer", "Not a customer then", detail) }
+    }
+
     fn internal() -> Self {
         let detail = "Something went wrong here. It has been logged under the request id.";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "An internal error", detail)
@@ -216,6 +243,43 @@ impl From<sqlx::Error> for Problem {
     fn from(error: sqlx::Error) -> Self {
         log(&error);
         Self::unavailable()
+    }
+}
+
+/// A replay's failure.
+impl From<ReplayError> for Problem {
+    fn from(error: ReplayError) -> Self {
+        match &error {
+            ReplayError::NoSuchCustomer(id) => Self::not_found("customer_id", id),
+            ReplayError::Outdated(_) => {
+                Self::new(StatusCode::CONFLICT, "outdated", "This version is outdated", format!("{error}."))
+            }
+            ReplayError::Interrupted(_) | ReplayError::LockLost(_) => {
+                log(&error);
+                Self::unavailable()
+            }
+            ReplayError::Cancelled
+            | ReplayError::Refused(_)
+            | ReplayError::EventsMissing { .. }
+            | ReplayError::ContentsDiffer { .. }
+            | ReplayError::Swap(_)
+            | ReplayError::NoRoom(_)
+            | ReplayError::Task(_) => {
+                log(&error);
+                Self::internal()
+            }
+        }
+    }
+}
+
+/// The log could not be asked about a past day.
+impl From<HistoryError> for Problem {
+    fn from(error: HistoryError) -> Self {
+        log(&error);
+        match error {
+            HistoryError::Log(_) => Self::unavailable(),
+            HistoryError::Unreadable { .. } => Self::internal(),
+        }
     }
 }
 

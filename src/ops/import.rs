@@ -5,15 +5,13 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::serve::asked_to_stop;
-use super::{OpsError, say};
+use super::{OpsError, say, with_databases};
 use crate::commands::BusinessCalendar;
 use crate::config;
 use crate::databases::Databases;
 use crate::import::report::Summary;
 use crate::import::{Job, Stage};
-use crate::servers::Servers;
 use crate::store::EventLog;
-use crate::store::migrate::migrate;
 
 const REDRAW: Duration = Duration::from_millis(200);
 
@@ -25,20 +23,18 @@ pub async fn import(config: &config::Import) -> Result<(), OpsError> {
     if let Some(missing) = [&config.customers, &config.loans].into_iter().flatten().find(|path| !path.is_file()) {
         return Err(OpsError::NoFile(missing.clone()));
     }
-    let servers = Servers::for_a_command(&config.store).await?;
-    let outcome = tokio::select! {
-        outcome = run(config, &servers) => outcome,
-        () = asked_to_stop() => Err(OpsError::Stopped),
-    };
-    let stopped = servers.stop().await;
-    say(outcome?);
-    Ok(stopped?)
+    let summary = with_databases(&config.store, async |databases| {
+        tokio::select! {
+            summary = run(config, databases) => summary,
+            () = asked_to_stop() => Err(OpsError::Stopped),
+        }
+    })
+    .await?;
+    say(summary);
+    Ok(())
 }
 
-async fn run(config: &config::Import, servers: &Servers) -> Result<Summary, OpsError> {
-    let connections = config.store.database_connections;
-    let databases = Databases::connect(&servers.database_url, &servers.read_database_url, connections).await?;
-    migrate(&databases.log, &databases.read_models).await?;
+async fn run(config: &config::Import, databases: &Databases) -> Result<Summary, OpsError> {
     let job = Job {
         customers: config.customers.clone(),
         loans: config.loans.clone(),
@@ -57,7 +53,6 @@ async fn run(config: &config::Import, servers: &Servers) -> Result<Summary, OpsE
     })
     .await?;
     bar.finish_and_clear();
-    databases.close().await;
     Ok(summary)
 }
 

@@ -4,18 +4,53 @@ pub mod generate;
 pub mod health;
 pub mod import;
 pub mod migrate;
+pub mod projections;
+pub mod rebuild;
 pub mod serve;
+pub mod verify;
 
 use std::io::Write;
 use std::path::PathBuf;
 
 use crate::app::AppError;
+use crate::config::Store;
+use crate::databases::Databases;
 use crate::embedded::EmbeddedError;
 use crate::import::ImportError;
+use crate::replay::ReplayError;
+use crate::servers::Servers;
+use crate::store::migrate::migrate;
+use crate::verify::VerifyError;
 
 /// Prints for whoever reads; that nobody does is no failure.
 pub(crate) fn say(text: impl std::fmt::Display) {
     let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+/// Works on the databases of `DATABASE_URL`, of a running service, or of a private server that is started for it.
+pub(crate) async fn with_databases<T>(
+    store: &Store,
+    work: impl AsyncFnOnce(&Databases) -> Result<T, OpsError>,
+) -> Result<T, OpsError> {
+    let servers = Servers::for_a_command(store).await?;
+    let outcome = connect_and(store, &servers, work).await;
+    let stopped = servers.stop().await;
+    let outcome = outcome?;
+    stopped?;
+    Ok(outcome)
+}
+
+async fn connect_and<T>(
+    store: &Store,
+    servers: &Servers,
+    work: impl AsyncFnOnce(&Databases) -> Result<T, OpsError>,
+) -> Result<T, OpsError> {
+    let connections = store.database_connections;
+    let databases = Databases::connect(&servers.database_url, &servers.read_database_url, connections).await?;
+    migrate(&databases.log, &databases.read_models).await?;
+    let outcome = work(&databases).await?;
+    databases.close().await;
+    Ok(outcome)
 }
 
 /// Why a command that works on the log failed.
@@ -45,6 +80,39 @@ pub enum OpsError {
     /// The operator asked it to stop.
     #[error("stopped; run it again to go on where it stopped")]
     Stopped,
+    /// The operator asked it to stop, and there is nothing to go on with.
+    #[error("stopped before it came to its end")]
+    Interrupted,
+    /// A read model could not be replayed.
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
+    /// Another rebuild works.
+    #[error("a rebuild is under way already; `projections` shows it, and `rebuild --cancel` stops it")]
+    RebuildUnderWay,
+    /// There is no rebuild.
+    #[error("no rebuild is under way")]
+    NoRebuild,
+    /// A rebuild was stopped.
+    #[error("the rebuild was cancelled; the old tables serve")]
+    RebuildCancelled,
+    /// A rebuild failed.
+    #[error("the rebuild failed, and the old tables serve: {0}")]
+    RebuildFailed(String),
+    /// One customer could not be rebuilt.
+    #[error("the customer could not be rebuilt: {0}")]
+    CustomerFailed(String),
+    /// Customers cannot go on.
+    #[error("{0} customers stay parked")]
+    StillParked(usize),
+    /// Verification could not be done.
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
+    /// Verification found something.
+    #[error("{0} differences were found")]
+    Differences(u64),
+    /// Something could not be written as JSON.
+    #[error("the answer could not be written as JSON")]
+    Json(#[from] serde_json::Error),
 }
 
 impl From<ImportError> for OpsError {

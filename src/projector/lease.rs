@@ -38,14 +38,18 @@ impl Leases {
         &self.held
     }
 
-    /// Takes free leases up to this process's share; answers those that are held beyond it. Also shows that the
-    /// connection, and with it what is held, is still there.
-    pub(crate) async fn acquire(&mut self) -> Result<Vec<Slot>, sqlx::Error> {
+    /// Takes free leases up to this process's share, of those that it wants; answers those that are held beyond it.
+    /// Also shows that the connection, and with it what is held, is still there.
+    pub(crate) async fn acquire(&mut self, wanted: impl Fn(&Slot) -> bool) -> Result<Vec<Slot>, sqlx::Error> {
         let share = slots().count().div_ceil(self.present().await?);
+        let unwanted: Vec<Slot> = self.held.iter().filter(|slot| !wanted(slot)).copied().collect();
+        if !unwanted.is_empty() {
+            return Ok(unwanted);
+        }
         if self.held.len() > share {
             return Ok(self.held[share..].to_vec());
         }
-        let missing: Vec<Slot> = slots().filter(|slot| !self.held.contains(slot)).collect();
+        let missing: Vec<Slot> = slots().filter(|slot| wanted(slot) && !self.held.contains(slot)).collect();
         let numbers: Vec<i32> = missing.iter().map(|slot| lock_number(*slot)).collect();
         let rows = sqlx::query(
             "with free as materialized (

@@ -7,12 +7,14 @@
 pub mod feed;
 pub mod follow;
 pub mod lease;
+pub mod pulse;
 pub mod worker;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use projections::workers::{Beat, beat};
 use projections::{Partition, Projection};
 use sqlx::PgPool;
 use tokio::sync::mpsc;
@@ -25,9 +27,11 @@ use crate::bus::wake::Wake;
 use crate::progress::Progress;
 
 use self::lease::Leases;
+use self::pulse::{Pulse, Rate};
 use self::worker::Worker;
 
 const LOOK_AFTER_WORKERS: Duration = Duration::from_millis(500);
+const BEAT_EVERY: Duration = Duration::from_secs(2);
 const QUEUE_DELIVERIES: usize = 2000;
 
 /// A worker's place: which read model, which partition.
@@ -56,9 +60,27 @@ impl Queues {
     }
 }
 
+/// Read models that a newer version of the product has taken over: their partitions are left to its processes.
+#[derive(Clone, Default)]
+pub struct Outdated(Arc<Mutex<HashSet<Projection>>>);
+
+impl Outdated {
+    fn note(&self, projection: Projection) {
+        if self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(projection) {
+            tracing::warn!(%projection, "a newer version of the product keeps this read model now; leaving it to it");
+        }
+    }
+
+    fn contains(&self, projection: Projection) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&projection)
+    }
+}
+
 /// What the workers of a process share.
 #[derive(Clone)]
 pub struct Projector {
+    /// This process's name, for whoever looks at heartbeats.
+    pub process: String,
     /// Connections to the log.
     pub log: PgPool,
     /// Connections to the read models.
@@ -69,6 +91,8 @@ pub struct Projector {
     pub wake: Wake,
     /// Where checkpoints are reported.
     pub progress: Arc<Progress>,
+    /// What this version of the product no longer keeps.
+    pub outdated: Outdated,
 }
 
 impl Projector {
@@ -92,9 +116,16 @@ impl Projector {
         let mut leases = Leases::open(&self.read_models).await?;
         let held = stop.child_token();
         let mut workers: HashMap<Slot, RunningWorker> = HashMap::new();
+        let mut beaten = Instant::now();
         let outcome = loop {
             if let Err(error) = self.keep_share(&mut leases, &mut workers, queues, &held).await {
                 break Err(error);
+            }
+            if beaten.elapsed() >= BEAT_EVERY {
+                beaten = Instant::now();
+                if let Err(error) = self.beat(&mut workers).await {
+                    break Err(error);
+                }
             }
             if stop.run_until_cancelled(tokio::time::sleep(LOOK_AFTER_WORKERS)).await.is_none() {
                 break Ok(());
@@ -107,6 +138,17 @@ impl Projector {
         outcome
     }
 
+    /// Shows that the workers are alive, those that are.
+    async fn beat(&self, workers: &mut HashMap<Slot, RunningWorker>) -> Result<(), sqlx::Error> {
+        let beats = workers.iter_mut().map(|((projection, partition), worker)| Beat {
+            projection: *projection,
+            partition: *partition,
+            age: worker.pulse.age(),
+            events_per_second: worker.rate.per_second(worker.pulse.total()),
+        });
+        beat(&self.read_models, &self.process, &beats.collect::<Vec<_>>()).await
+    }
+
     /// Takes what is free of this process's share, gives back what is beyond it, and starts the workers that are
     /// missing.
     async fn keep_share(
@@ -116,7 +158,7 @@ impl Projector {
         queues: &Queues,
         stop: &CancellationToken,
     ) -> Result<(), sqlx::Error> {
-        let beyond = leases.acquire().await?;
+        let beyond = leases.acquire(|(projection, _)| !self.outdated.contains(*projection)).await?;
         for slot in &beyond {
             queues.remove(*slot);
             if let Some(worker) = workers.remove(slot) {
@@ -135,7 +177,8 @@ impl Projector {
     fn start(&self, slot: Slot, queues: &Queues, stop: CancellationToken) -> RunningWorker {
         let (queue, deliveries) = mpsc::channel(QUEUE_DELIVERIES);
         queues.insert(slot, queue.clone());
-        let worker = Worker::new(self.clone(), slot);
+        let pulse = Arc::new(Pulse::default());
+        let worker = Worker::new(self.clone(), slot, Arc::clone(&pulse));
         let feed = self.bus.clone().map(|bus| tokio::spawn(feed::feed(bus, slot, queue, stop.clone())));
         let stopping = stop.clone();
         let task = tokio::spawn(async move {
@@ -146,7 +189,7 @@ impl Projector {
                 let _ = feed.await;
             }
         });
-        RunningWorker { stop, task }
+        RunningWorker { stop, task, pulse, rate: Rate::new() }
     }
 }
 
@@ -154,6 +197,8 @@ impl Projector {
 struct RunningWorker {
     stop: CancellationToken,
     task: JoinHandle<()>,
+    pulse: Arc<Pulse>,
+    rate: Rate,
 }
 
 impl RunningWorker {

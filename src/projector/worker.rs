@@ -2,71 +2,100 @@
 //!
 //! It trusts no delivery. What stands at or before its checkpoint it has applied; where a delivery's predecessor
 //! stands beyond the checkpoint, it fetches what is missing from the log. So any loss, repetition or reordering on
-//! the way gives the same read model.
+//! the way gives the same read model. Nor does it trust an event: one that cannot be applied parks its customer
+//! ([`projections::apply()`]), and one at which the worker ends again and again without saying why is found out by the
+//! attempts that it notes, and parked too.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use projections::{ApplyError, Partition, Projection, RecordedEvent, StoredEvent, apply, checkpoint};
+use projections::apply::{Parkings, park_untried};
+use projections::{ApplyError, Partition, Projection, StoredEvent, Target, apply, checkpoint};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-
-use aggregates::event::UnreadableEvent;
 
 use crate::bus::message::Delivery;
 use crate::store::reader::read_partition;
 use crate::store::tail::settled_head;
 
+use super::pulse::Pulse;
 use super::{Projector, Slot};
 
 const BATCH_DELIVERIES: usize = 500;
 const BACKFILL_EVENTS: i64 = 1000;
 const SETTLE_WITHIN: Duration = Duration::from_secs(2);
+const BEAT_EVERY: Duration = Duration::from_secs(1);
 /// Positions of other partitions that are remembered as passed, so that no later start reads them again.
 const WORTH_A_CHECKPOINT: i64 = 10_000;
+/// Attempts on the same events that end without a word before they are tried one by one.
+const ATTEMPTS_BEFORE_CAUTION: i16 = 3;
+/// Attempts in all before the event that is tried alone is parked.
+const ATTEMPTS_BEFORE_PARKING: i16 = 6;
+/// How many events are tried one by one: all those that a batch at that checkpoint can have held.
+const CAUTIOUS_EVENTS: usize = 1000;
 
 /// Why a worker stopped; it is started again and goes on at its checkpoint.
 #[derive(Debug, thiserror::Error)]
 enum WorkerError {
     #[error("the log did not answer")]
     Log(#[source] sqlx::Error),
-    #[error("the checkpoint could not be read")]
+    #[error("the checkpoint could not be read or noted")]
     Checkpoint(#[source] sqlx::Error),
     #[error("a batch did not take effect")]
     Apply(#[from] ApplyError),
-    #[error("the event at position {position} cannot be read")]
-    Unreadable {
-        position: i64,
-        #[source]
-        source: UnreadableEvent,
-    },
 }
 
+/// An event at which workers ended without saying why.
+#[derive(Debug, thiserror::Error)]
+#[error("workers ended {0} times while applying this event or those with it, without an error of their own")]
+struct EndedSilently(i16);
+
 /// One worker.
-pub(crate) struct Worker {
+pub struct Worker {
     projector: Projector,
-    projection: Projection,
+    target: Target,
     partition: Partition,
+    pulse: Arc<Pulse>,
     checkpoint: i64,
+    /// Whether anything was applied since the start.
+    has_applied: bool,
+    /// How many events are still to be tried one by one.
+    cautious: usize,
 }
 
 impl Worker {
-    pub(crate) const fn new(projector: Projector, (projection, partition): Slot) -> Self {
-        Self { projector, projection, partition, checkpoint: 0 }
+    /// A worker on a slot, which shows its pulse there.
+    #[must_use]
+    pub const fn new(projector: Projector, (projection, partition): Slot, pulse: Arc<Pulse>) -> Self {
+        let target = Target::Live(projection);
+        Self { projector, target, partition, pulse, checkpoint: 0, has_applied: false, cautious: 0 }
+    }
+
+    const fn projection(&self) -> Projection {
+        self.target.projection()
     }
 
     /// Works until stopped, the queue is closed, or something fails.
-    pub(crate) async fn run(mut self, mut deliveries: mpsc::Receiver<Delivery>, stop: &CancellationToken) {
-        if let Some(Err(error)) = stop.run_until_cancelled(self.work(&mut deliveries)).await {
-            let (projection, partition) = (self.projection, self.partition);
+    pub async fn run(mut self, mut deliveries: mpsc::Receiver<Delivery>, stop: &CancellationToken) {
+        let Some(Err(error)) = stop.run_until_cancelled(self.work(&mut deliveries)).await else { return };
+        let (projection, partition, checkpoint) = (self.projection(), self.partition, self.checkpoint);
+        if matches!(error, WorkerError::Apply(ApplyError::Stale { .. })) {
+            // A rebuilt table was swapped in, or another worker was here.
+            tracing::info!(%projection, %partition, checkpoint, "the checkpoint was moved by others; loading it again");
+        } else {
             let error: &dyn std::error::Error = &error;
-            tracing::error!(error, %projection, %partition, checkpoint = self.checkpoint, "a projection worker failed");
+            tracing::error!(error, %projection, %partition, checkpoint, "a projection worker failed");
         }
     }
 
     async fn work(&mut self, deliveries: &mut mpsc::Receiver<Delivery>) -> Result<(), WorkerError> {
-        self.checkpoint = checkpoint::load(&self.projector.read_models, self.projection, self.partition)
-            .await
-            .map_err(WorkerError::Checkpoint)?;
+        let held = checkpoint::load(&self.projector.read_models, self.target, self.partition).await;
+        let held = held.map_err(WorkerError::Checkpoint)?;
+        if held.version > self.projection().version() {
+            self.projector.outdated.note(self.projection());
+            return Ok(());
+        }
+        self.checkpoint = held.position;
         self.report();
         let head = settled_head(&self.projector.log, SETTLE_WITHIN).await.map_err(WorkerError::Log)?;
         // Where that is not known, deliveries say how far to go.
@@ -74,30 +103,38 @@ impl Worker {
             self.backfill(head).await?;
         }
         let mut batch = Vec::with_capacity(BATCH_DELIVERIES);
-        while deliveries.recv_many(&mut batch, BATCH_DELIVERIES).await > 0 {
-            self.take(&batch).await?;
-            acknowledge(&batch).await;
-            batch.clear();
+        loop {
+            self.pulse.beat();
+            let received = deliveries.recv_many(&mut batch, BATCH_DELIVERIES);
+            match tokio::time::timeout(BEAT_EVERY, received).await {
+                Ok(0) => return Ok(()),
+                Ok(_) => {
+                    self.take(&mut batch).await?;
+                    acknowledge(&batch).await;
+                    batch.clear();
+                }
+                // Nothing to do but to show that the worker is there.
+                Err(_) => {}
+            }
         }
-        Ok(())
     }
 
     /// Applies what is new in a batch of deliveries.
-    async fn take(&mut self, batch: &[Delivery]) -> Result<(), WorkerError> {
+    async fn take(&mut self, batch: &mut [Delivery]) -> Result<(), WorkerError> {
         let mut ready = Vec::with_capacity(batch.len());
         let mut reached = self.checkpoint;
         for Delivery { message, .. } in batch {
             if message.previous > reached {
-                self.apply(std::mem::take(&mut ready), reached).await?;
+                self.apply(&std::mem::take(&mut ready), reached).await?;
                 self.backfill(message.previous).await?;
                 reached = self.checkpoint;
             }
-            if let Some(event) = message.event.as_ref().filter(|event| event.position > reached) {
-                ready.push(decode(event)?);
+            if let Some(event) = message.event.take_if(|event| event.position > reached) {
                 reached = event.position;
+                ready.push(event);
             }
         }
-        self.apply(ready, reached).await
+        self.apply(&ready, reached).await
     }
 
     /// Fetches from the log what stands between the checkpoint and `to`, and applies it. Everything up to `to` is
@@ -112,30 +149,77 @@ impl Worker {
                 None if to - self.checkpoint > WORTH_A_CHECKPOINT => to,
                 None => return Ok(()),
             };
-            let events = events.iter().map(decode).collect::<Result<Vec<_>, _>>()?;
-            self.apply(events, reached).await?;
+            self.apply(&events, reached).await?;
         }
         Ok(())
     }
 
-    async fn apply(&mut self, batch: Vec<RecordedEvent>, reached: i64) -> Result<(), WorkerError> {
+    async fn apply(&mut self, batch: &[StoredEvent], reached: i64) -> Result<(), WorkerError> {
         if reached == self.checkpoint {
             return Ok(());
         }
-        let read_models = &self.projector.read_models;
-        apply(read_models, self.projection, self.partition, self.checkpoint, reached, &batch).await?;
-        self.checkpoint = reached;
-        self.report();
+        if !self.has_applied {
+            self.begin().await?;
+        }
+        if self.cautious > 0 {
+            for event in batch {
+                self.apply_alone(event).await?;
+            }
+            self.cautious = self.cautious.saturating_sub(batch.len());
+        }
+        if reached > self.checkpoint {
+            let read_models = &self.projector.read_models;
+            let parkings = apply(read_models, self.target, self.partition, self.checkpoint, reached, batch).await?;
+            self.moved_to(reached, batch.len(), &parkings);
+        }
         Ok(())
     }
 
-    fn report(&self) {
-        self.projector.progress.set(self.projection, self.partition, self.checkpoint);
+    /// Notes the first attempt since the start: whoever never comes to its end is seen by that at the next.
+    async fn begin(&mut self) -> Result<(), WorkerError> {
+        let read_models = &self.projector.read_models;
+        let attempts = checkpoint::begin_attempt(read_models, self.target, self.partition, self.checkpoint)
+            .await
+            .map_err(WorkerError::Checkpoint)?;
+        if attempts > ATTEMPTS_BEFORE_CAUTION {
+            let (projection, partition) = (self.projection(), self.partition);
+            tracing::warn!(%projection, %partition, attempts, "attempts end without a word; trying events one by one");
+            self.cautious = CAUTIOUS_EVENTS;
+        }
+        Ok(())
     }
-}
 
-fn decode(event: &StoredEvent) -> Result<RecordedEvent, WorkerError> {
-    event.decode().map_err(|source| WorkerError::Unreadable { position: event.position, source })
+    /// Applies one event by itself, noting beforehand that it is tried; parks it when that was noted too often.
+    async fn apply_alone(&mut self, event: &StoredEvent) -> Result<(), WorkerError> {
+        let read_models = &self.projector.read_models;
+        let attempts = checkpoint::suspect(read_models, self.target, self.partition, event.position)
+            .await
+            .map_err(WorkerError::Checkpoint)?;
+        let parkings = if attempts > ATTEMPTS_BEFORE_PARKING {
+            park_untried(read_models, self.target, self.checkpoint, event, &EndedSilently(attempts)).await?;
+            vec![(event.customer_id.get(), event.position)]
+        } else {
+            let alone = std::slice::from_ref(event);
+            apply(read_models, self.target, self.partition, self.checkpoint, event.position, alone).await?
+        };
+        self.moved_to(event.position, 1, &parkings);
+        Ok(())
+    }
+
+    fn moved_to(&mut self, position: i64, events: usize, parkings: &Parkings) {
+        self.checkpoint = position;
+        self.has_applied = true;
+        self.pulse.applied(events);
+        self.report();
+        for (customer_id, position) in parkings {
+            let projection = self.projection();
+            tracing::error!(%projection, customer_id, position, "an event cannot be applied; its customer is parked");
+        }
+    }
+
+    fn report(&self) {
+        self.projector.progress.set(self.projection(), self.partition, self.checkpoint);
+    }
 }
 
 /// Acknowledges the newest message that came from NATS, and with it all before. What is lost here comes again, and

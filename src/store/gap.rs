@@ -52,6 +52,45 @@ pub async fn appenders(pool: &PgPool) -> Result<HashSet<Appender>, sqlx::Error> 
         .collect()
 }
 
+/// A transaction that has been about to append for long, and whose it is.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow, serde::Serialize)]
+pub struct LongAppender {
+    /// Its backend's process id; `None` for a prepared transaction.
+    pub pid: Option<i32>,
+    /// What its client calls itself; the name of a prepared transaction.
+    pub application: Option<String>,
+    /// As whom it is connected.
+    pub user: Option<String>,
+    /// What the backend does, such as `idle in transaction`.
+    pub state: Option<String>,
+    /// Whole seconds since the transaction began.
+    pub seconds: i64,
+}
+
+/// The appenders whose transactions began more than a second ago, the oldest first: on whom the log waits.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn long_appenders(pool: &PgPool) -> Result<Vec<LongAppender>, sqlx::Error> {
+    sqlx::query_as(
+        "select held.pid, coalesce(activity.application_name, prepared.gid) as application,
+                coalesce(activity.usename::text, prepared.owner::text) as \"user\",
+                coalesce(activity.state, 'prepared') as state,
+                extract(epoch from clock_timestamp() - began)::bigint as seconds
+         from pg_locks held
+              left join pg_stat_activity activity on activity.pid = held.pid
+              left join pg_prepared_xacts prepared
+                   on held.pid is null and held.virtualtransaction = '-1/' || prepared.transaction::text,
+              lateral (select coalesce(activity.xact_start, prepared.prepared) as began) times
+         where held.locktype = 'relation' and held.relation = 'events'::regclass
+           and held.database = (select oid from pg_database where datname = current_database())
+           and held.mode = 'RowExclusiveLock' and held.granted and began < clock_timestamp() - interval '1 second'
+         order by began",
+    )
+    .fetch_all(pool)
+    .await
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

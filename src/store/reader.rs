@@ -3,6 +3,8 @@
 
 use aggregates::ids::CustomerId;
 use chrono::{DateTime, Utc};
+use futures::TryStreamExt;
+use projections::rebuilds::Range;
 use projections::{PARTITIONS, Partition, StoredEvent};
 use serde_json::value::RawValue;
 use sqlx::types::Json;
@@ -86,6 +88,81 @@ pub async fn read_partition(
     .fetch_all(pool)
     .await?;
     rows.into_iter().map(StoredEvent::try_from).collect()
+}
+
+/// Passes on all events up to `up_to` of the customers in a range, customer by customer and each one's in order; answers
+/// how many there were. Memory holds one customer's.
+///
+/// # Errors
+/// When the database does not answer, or the connection ends before the last of them.
+pub async fn each_customer(
+    pool: &PgPool,
+    range: Range,
+    up_to: i64,
+    mut each: impl FnMut(CustomerId, &[StoredEvent]),
+) -> Result<i64, sqlx::Error> {
+    let mut rows = sqlx::query_as::<_, Row>(
+        "select position, recorded_at, customer_id, aggregate_type, aggregate_id, sequence,
+                event_type, event_version, payload, metadata
+         from events where customer_id > $1 and customer_id <= $2 and position <= $3
+         order by customer_id, position",
+    )
+    .bind(range.after)
+    .bind(range.to)
+    .bind(up_to)
+    .fetch(pool);
+    let mut count = 0;
+    let mut events: Vec<StoredEvent> = Vec::new();
+    while let Some(row) = rows.try_next().await? {
+        let event = StoredEvent::try_from(row)?;
+        if let Some(customer) = events.last().map(|event| event.customer_id).filter(|id| *id != event.customer_id) {
+            each(customer, &events);
+            events.clear();
+        }
+        events.push(event);
+        count += 1;
+    }
+    if let Some(customer) = events.last().map(|event| event.customer_id) {
+        each(customer, &events);
+    }
+    Ok(count)
+}
+
+/// All events of one customer up to `up_to`, in order.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn read_customer(pool: &PgPool, customer: CustomerId, up_to: i64) -> Result<Vec<StoredEvent>, sqlx::Error> {
+    let range = Range { after: customer.get() - 1, to: customer.get() };
+    let mut found = Vec::new();
+    each_customer(pool, range, up_to, |_, events| found = events.to_vec()).await?;
+    Ok(found)
+}
+
+/// The next range of whole customers after one, with about so many events up to `up_to`; `None` behind the last.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn next_customers(pool: &PgPool, after: i64, up_to: i64, events: i64) -> Result<Option<Range>, sqlx::Error> {
+    let to: Option<i64> = sqlx::query_scalar(
+        "select max(customer_id) from
+             (select customer_id from events where customer_id > $1 and position <= $2
+              order by customer_id limit $3) next",
+    )
+    .bind(after)
+    .bind(up_to)
+    .bind(events)
+    .fetch_one(pool)
+    .await?;
+    Ok(to.map(|to| Range { after, to }))
+}
+
+/// How many events there are up to `up_to`.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn count(pool: &PgPool, up_to: i64) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar("select count(*) from events where position <= $1").bind(up_to).fetch_one(pool).await
 }
 
 /// The position of a partition's last event at or before `to`; 0 when there is none.

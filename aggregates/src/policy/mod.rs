@@ -19,7 +19,7 @@ const LITERAL_1: &str = include_str!("../../../policies/literal-1.toml");
 const FULL_PERCENT: u8 = 100;
 
 /// Which policy: enough to find it again and to see that it has not changed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct PolicyRef {
     /// Name and version, such as `standard-1`.
     pub id: String,

@@ -2,7 +2,7 @@
 //! primary-key lookup and the same arithmetic as a decision.
 
 mod read;
-mod write;
+mod row;
 
 pub use read::find;
-pub(crate) use write::write;
+pub(crate) use row::CreditProfiles;

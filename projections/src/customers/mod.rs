@@ -1,7 +1,7 @@
 //! The customers read model: who the customers are.
 
 mod read;
-mod write;
+mod row;
 
 pub use read::exists;
-pub(crate) use write::write;
+pub(crate) use row::Customers;

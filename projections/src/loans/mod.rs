@@ -1,7 +1,7 @@
 //! The loans read model: every loan with its terms and how much of it is repaid.
 
 mod read;
-mod write;
+mod row;
 
 pub use read::{Borrower, LoanView, current_of, find_with_borrower};
-pub(crate) use write::write;
+pub(crate) use row::Loans;

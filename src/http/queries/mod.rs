@@ -13,7 +13,7 @@ use axum::http::request::Parts;
 use super::problem::Problem;
 
 /// The one parameter of a path, as text.
-pub(super) struct PathText(String);
+pub(super) struct PathText(pub(super) String);
 
 impl<S: Send + Sync> FromRequestParts<S> for PathText {
     type Rejection = Problem;
@@ -27,7 +27,10 @@ impl<S: Send + Sync> FromRequestParts<S> for PathText {
 }
 
 /// An id in a path. What is no integer is a bad request; an integer that can be no id names nothing.
-fn path_id<T: TryFrom<i64, Error = Invalid>>(field: &'static str, PathText(text): &PathText) -> Result<T, Problem> {
+pub(super) fn path_id<T: TryFrom<i64, Error = Invalid>>(
+    field: &'static str,
+    PathText(text): &PathText,
+) -> Result<T, Problem> {
     let digits = text.strip_prefix('-').unwrap_or(text);
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(Problem::invalid_field(field, "must be an integer"));

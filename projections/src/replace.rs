@@ -1,0 +1,69 @@
+//! Making one customer's rows anew from all of its events: how a parked customer is redriven, and how one customer
+//! alone is rebuilt.
+
+use sqlx::{Acquire, PgConnection};
+
+use crate::customer::{CustomerEvents, Failure};
+use crate::model::{remove_customer, store, with_model};
+use crate::parked::{self, error_text};
+use crate::{ApplyError, Target};
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Replaced {
+    /// The rows are as the events tell, and the customer goes on.
+    Done {
+        /// Whether it was parked before.
+        was_parked: bool,
+    },
+    /// An event cannot be applied: the rows are as the events before it tell, and what is parked stays parked.
+    Failed(Failure),
+    /// The database refuses the rows: they are as they were, and what is parked stays parked.
+    Refused(String),
+}
+
+/// Replaces a customer's rows by what its events make of them: all of them up to the checkpoint, which the caller
+/// holds in `transaction`.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn replace(
+    transaction: &mut PgConnection,
+    target: Target,
+    events: &CustomerEvents<'_>,
+) -> Result<Replaced, ApplyError> {
+    let customer = events.customer();
+    let mut savepoint = transaction.begin().await?;
+    match write(&mut savepoint, target, events).await {
+        Ok(None) => {
+            savepoint.commit().await?;
+            Ok(Replaced::Done { was_parked: parked::unpark(transaction, target, customer).await? })
+        }
+        Ok(Some(failure)) => {
+            savepoint.commit().await?;
+            parked::failed_again(transaction, target, customer, &failure).await?;
+            Ok(Replaced::Failed(failure))
+        }
+        Err(error) if error.is_poison() => {
+            savepoint.rollback().await?;
+            let error = error_text(&error);
+            parked::refused_again(transaction, target, customer, &error).await?;
+            Ok(Replaced::Refused(error))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+async fn write(
+    connection: &mut PgConnection,
+    target: Target,
+    events: &CustomerEvents<'_>,
+) -> Result<Option<Failure>, ApplyError> {
+    remove_customer(connection, target, events.customer()).await?;
+    with_model!(target.projection(), Model => {
+        let (rows, failed) = events.fold::<Model>(i64::MAX);
+        let rows: Vec<_> = rows.into_values().collect();
+        store::<Model>(connection, target, &rows).await?;
+        Ok(failed)
+    })
+}

@@ -1,0 +1,40 @@
+//! Endpoints for operators and auditors: how the read models stand, rebuilding and redriving them, metrics, and what the
+//! log itself tells of a past day. Unlike queries they may look at the log; like them they decide nothing.
+
+mod credit_score;
+mod metrics;
+mod parked;
+mod projections;
+
+pub(super) use credit_score::credit_score;
+pub(super) use metrics::metrics;
+pub(super) use parked::{parked, redrive};
+pub(super) use projections::{cancel, list, rebuild};
+
+use ::projections::Projection;
+use aggregates::ids::CustomerId;
+use serde::Deserialize;
+
+use super::body::{Field, Fields, JsonBody, integer};
+use super::problem::Problem;
+use super::queries::PathText;
+
+/// A projection in a path.
+fn projection(PathText(name): &PathText) -> Result<Projection, Problem> {
+    Projection::from_name(name).ok_or_else(|| Problem::not_found("projection", name))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OneCustomer<'a> {
+    #[serde(borrow)]
+    customer_id: Field<'a>,
+}
+
+/// The body `{}`, or none, for all customers; `{"customer_id": 7}` for one.
+fn one_customer(body: &JsonBody) -> Result<Option<CustomerId>, Problem> {
+    let OneCustomer { customer_id } = body.fields_or_none()?;
+    let mut fields = Fields::default();
+    let parsed = fields.optional("customer_id", customer_id, None, |value| integer::<i64, CustomerId>(value).map(Some));
+    parsed.ok_or_else(|| fields.into_problem())
+}

@@ -1,0 +1,47 @@
+//! `verify`: the log against its guarantees, and every read model against a fold of the log.
+
+use std::time::Duration;
+
+use aggregates::policy::Policy;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::serve::asked_to_stop;
+use super::{OpsError, say, with_databases};
+use crate::app::AppError;
+use crate::config;
+use crate::databases::Databases;
+use crate::verify::{Findings, verify as verify_all};
+
+const REDRAW: Duration = Duration::from_millis(200);
+
+/// Verifies the log and the read models of a running service, of `DATABASE_URL`, or of the data directory.
+///
+/// # Errors
+/// [`OpsError::Differences`] when something is not as it must be.
+pub async fn verify(config: &config::Verify) -> Result<(), OpsError> {
+    let findings = with_databases(&config.store, async |databases| {
+        tokio::select! {
+            findings = run(databases, config.show) => findings,
+            () = asked_to_stop() => Err(OpsError::Interrupted),
+        }
+    })
+    .await?;
+    say(&findings);
+    if findings.differences > 0 { Err(OpsError::Differences(findings.differences)) } else { Ok(()) }
+}
+
+async fn run(databases: &Databases, show: usize) -> Result<Findings, OpsError> {
+    let policies = Policy::shipped().map_err(AppError::from)?;
+    let bar = ProgressBar::new(0);
+    if let Ok(style) = ProgressStyle::with_template("verify {bar:40} {pos}/{len} events, {per_sec}, {eta} left") {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(REDRAW);
+    let findings = verify_all(&databases.log, &databases.read_models, &policies, show, |done, total| {
+        bar.set_length(u64::try_from(total).unwrap_or(0));
+        bar.set_position(u64::try_from(done).unwrap_or(0));
+    })
+    .await?;
+    bar.finish_and_clear();
+    Ok(findings)
+}

@@ -1,0 +1,270 @@
+//! Replay: read models made anew from the log while the old ones serve.
+//!
+//! A rebuild is a row in the read models' database ([`projections::rebuilds`]); whichever process holds its lock works
+//! on it, and when that process dies another goes on. The log is folded customer by customer up to where it was settled
+//! ([`fill`]), counted and compared, indexed, caught up with through the workers' own apply path, and swapped in under
+//! a fence ([`finish`]). Whatever does not agree ends it as failed, with the old tables serving.
+//!
+//! [`customer`] makes one customer's rows anew, which is also how a parked one is redriven.
+
+pub mod customer;
+mod fill;
+mod finish;
+pub mod watch;
+
+use std::time::Duration;
+
+use projections::parked::error_text;
+use projections::rebuilds::{self, Phase, Rebuild};
+use projections::shadow::{self, SwapRefused};
+use projections::{ApplyError, Projection};
+use sqlx::postgres::PgConnection;
+use sqlx::{Connection, PgPool};
+use tokio_util::sync::CancellationToken;
+
+use crate::store::reader::count;
+use crate::store::tail::settled_head;
+
+const LOCK_CLASS: i32 = 0x4355;
+const SETTLE_WITHIN: Duration = Duration::from_secs(2);
+
+/// What a process replays with.
+#[derive(Clone)]
+pub struct Replay {
+    /// Connections to the log.
+    pub log: PgPool,
+    /// Connections to the read models.
+    pub read_models: PgPool,
+    /// This process's name, for whoever looks at rebuilds.
+    pub process: String,
+}
+
+/// Why a rebuild did not come to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// Somebody asked to stop it.
+    #[error("the rebuild was cancelled")]
+    Cancelled,
+    /// A database did not answer: whoever takes it up again goes on where it was.
+    #[error("a database did not answer")]
+    Interrupted(#[source] sqlx::Error),
+    /// Another process may have taken it up: the lock's connection is gone.
+    #[error("the rebuild's lock was lost")]
+    LockLost(#[source] sqlx::Error),
+    /// The database refused what the fold made.
+    #[error("the database refused the rebuilt rows")]
+    Refused(#[source] sqlx::Error),
+    /// Not as many events were folded as there are.
+    #[error("{folded} events were folded, of {there_are} up to position {up_to}")]
+    EventsMissing {
+        /// Folded.
+        folded: i64,
+        /// In the log.
+        there_are: i64,
+        /// Where the bulk ends.
+        up_to: i64,
+    },
+    /// The table does not hold what was written.
+    #[error(
+        "the rebuilt table of {projection} holds {holds} rows with checksum {holds_sum:x}, {folded} with checksum {folded_sum:x} were folded"
+    )]
+    ContentsDiffer {
+        /// Which read model.
+        projection: Projection,
+        /// Rows in the table.
+        holds: i64,
+        /// Their checksum.
+        holds_sum: i64,
+        /// Rows folded.
+        folded: i64,
+        /// Their checksum.
+        folded_sum: i64,
+    },
+    /// The swap's conditions do not hold.
+    #[error("the rebuilt table cannot take the old one's place")]
+    Swap(#[from] SwapRefused),
+    /// Readers or workers never left room for the swap.
+    #[error("no moment for the swap was found in {0} attempts")]
+    NoRoom(u32),
+    /// A newer version of the product keeps the read model.
+    #[error("{0} is kept by a newer version of the product")]
+    Outdated(Projection),
+    /// The log knows no such customer.
+    #[error("there is no customer {0}")]
+    NoSuchCustomer(i64),
+    /// A task of the rebuild ended without a word.
+    #[error("a part of the rebuild failed")]
+    Task(#[from] tokio::task::JoinError),
+}
+
+/// What a database says of itself interrupts; what it says of the rows refuses them.
+impl From<sqlx::Error> for ReplayError {
+    fn from(error: sqlx::Error) -> Self {
+        const OF_ITSELF: [&str; 7] = ["08", "25", "40", "53", "55", "57", "58"];
+        let refused = match error.as_database_error() {
+            Some(refusal) => {
+                let code = refusal.code().unwrap_or_default();
+                // Another process has filled the same range: this one no longer holds the lock.
+                let taken_over = refusal.constraint() == Some("rebuild_ranges_pkey");
+                !taken_over && !OF_ITSELF.iter().any(|class| code.starts_with(class))
+            }
+            None => matches!(error, sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } | sqlx::Error::Encode(_)),
+        };
+        if refused { Self::Refused(error) } else { Self::Interrupted(error) }
+    }
+}
+
+impl From<ApplyError> for ReplayError {
+    fn from(error: ApplyError) -> Self {
+        match error {
+            ApplyError::Database(error) => error.into(),
+            ApplyError::Stale { .. } | ApplyError::Unreadable(_) | ApplyError::Fold(_) => {
+                Self::Interrupted(sqlx::Error::Protocol(error.to_string()))
+            }
+        }
+    }
+}
+
+impl ReplayError {
+    /// Whether it is taken up again, by this process or another, rather than failed.
+    const fn goes_on(&self) -> bool {
+        matches!(self, Self::Interrupted(_) | Self::LockLost(_))
+    }
+}
+
+/// The right to work on rebuilds: an advisory lock, for as long as its connection lives.
+pub struct Lock {
+    connection: PgConnection,
+}
+
+impl Lock {
+    async fn confirm(&mut self) -> Result<(), ReplayError> {
+        self.connection.ping().await.map_err(ReplayError::LockLost)
+    }
+}
+
+impl Replay {
+    /// The right to work on rebuilds; `None` while another process has it.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn lock(&self) -> Result<Option<Lock>, sqlx::Error> {
+        let mut connection = self.read_models.acquire().await?.detach();
+        let held: bool = sqlx::query_scalar("select pg_try_advisory_lock($1, 0)")
+            .bind(LOCK_CLASS)
+            .fetch_one(&mut connection)
+            .await?;
+        if held {
+            return Ok(Some(Lock { connection }));
+        }
+        connection.close().await?;
+        Ok(None)
+    }
+
+    /// Works on a rebuild until it has ended, and records how. Stopped, or interrupted by a database, it stays
+    /// unfinished, and whoever takes it up goes on.
+    ///
+    /// # Errors
+    /// [`ReplayError`].
+    pub async fn run(&self, rebuild: Rebuild, mut lock: Lock, stop: &CancellationToken) -> Result<(), ReplayError> {
+        let id = rebuild.rebuild_id;
+        let projections = rebuild.known_projections();
+        tracing::info!(rebuild = id, projections = ?rebuild.projections, "rebuilding read models");
+        let working = self.work(rebuild, &projections, &mut lock);
+        let Some(outcome) = stop.run_until_cancelled(working).await else { return Ok(()) };
+        match outcome {
+            Ok(()) => {
+                tracing::info!(rebuild = id, "the rebuilt read models serve now");
+                Ok(())
+            }
+            Err(error) if error.goes_on() => Err(error),
+            Err(error) => {
+                // Not in another process's name.
+                lock.confirm().await?;
+                self.give_up(id, &projections, &error).await?;
+                Err(error)
+            }
+        }
+    }
+
+    async fn work(&self, rebuild: Rebuild, projections: &[Projection], lock: &mut Lock) -> Result<(), ReplayError> {
+        let id = rebuild.rebuild_id;
+        rebuilds::take_up(&self.read_models, id, &self.process).await?;
+        self.must_not_be_outdated(projections).await?;
+        let (up_to, events) = match (rebuild.up_to, rebuild.events_total) {
+            (Some(up_to), Some(events)) => (up_to, events),
+            _ => self.begin(id, projections).await?,
+        };
+        // What is done is not done again: each phase ends with entering the next.
+        let mut phase = if rebuild.phase == Phase::Waiting { Phase::Filling } else { rebuild.phase };
+        if phase == Phase::Filling {
+            fill::fill(self, id, projections, up_to, lock).await?;
+            phase = self.enter(id, Phase::Checking, lock).await?;
+        }
+        if phase == Phase::Checking {
+            self.check(id, projections, up_to, events).await?;
+            phase = self.enter(id, Phase::Indexing, lock).await?;
+        }
+        if phase == Phase::Indexing {
+            self.index(projections, up_to).await?;
+            self.enter(id, Phase::CatchingUp, lock).await?;
+        }
+        self.finish(id, projections, lock).await
+    }
+
+    /// Waits for the log to settle, and makes the empty tables.
+    async fn begin(&self, id: i64, projections: &[Projection]) -> Result<(i64, i64), ReplayError> {
+        let up_to = loop {
+            self.must_not_be_cancelled(id).await?;
+            if let Some(head) = settled_head(&self.log, SETTLE_WITHIN).await? {
+                break head;
+            }
+        };
+        let events = count(&self.log, up_to).await?;
+        let mut transaction = self.read_models.begin().await?;
+        for projection in projections {
+            shadow::create(&mut transaction, *projection).await?;
+        }
+        rebuilds::begin_filling(&mut *transaction, id, up_to, events).await?;
+        transaction.commit().await?;
+        Ok((up_to, events))
+    }
+
+    async fn must_not_be_outdated(&self, projections: &[Projection]) -> Result<(), ReplayError> {
+        let checkpoints = projections::checkpoint::load_all(&self.read_models).await?;
+        let newer = checkpoints.into_iter().find(|(projection, _, checkpoint)| {
+            projections.contains(projection) && checkpoint.version > projection.version()
+        });
+        newer.map_or(Ok(()), |(projection, _, _)| Err(ReplayError::Outdated(projection)))
+    }
+
+    async fn must_not_be_cancelled(&self, id: i64) -> Result<(), ReplayError> {
+        match rebuilds::find(&self.read_models, id).await? {
+            Some(rebuild) if rebuild.cancel_requested => Err(ReplayError::Cancelled),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    async fn enter(&self, id: i64, phase: Phase, lock: &mut Lock) -> Result<Phase, ReplayError> {
+        lock.confirm().await?;
+        if rebuilds::enter(&self.read_models, id, phase, None).await? {
+            return Err(ReplayError::Cancelled);
+        }
+        Ok(phase)
+    }
+
+    /// Removes what was made so far, and records why.
+    async fn give_up(&self, id: i64, projections: &[Projection], error: &ReplayError) -> Result<(), ReplayError> {
+        let mut transaction = self.read_models.begin().await?;
+        for projection in projections {
+            shadow::drop_table(&mut transaction, *projection).await?;
+        }
+        rebuilds::forget_ranges(&mut *transaction, id).await?;
+        let cancelled = matches!(error, ReplayError::Cancelled);
+        let phase = if cancelled { Phase::Cancelled } else { Phase::Failed };
+        let text = (!cancelled).then(|| error_text(error));
+        rebuilds::enter(&mut *transaction, id, phase, text.as_deref()).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,67 @@
+//! Keeps an eye on rebuilds: asks for one where an earlier version of the product made a read model, and takes up what
+//! nobody works on, be it new or left by a process that died.
+
+use std::time::Duration;
+
+use chrono::{TimeDelta, Utc};
+use projections::rebuilds::Phase;
+use projections::{Projection, checkpoint, rebuilds};
+use tokio_util::sync::CancellationToken;
+
+use super::{Replay, ReplayError};
+
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long a rebuild that nobody asked for is left alone after it failed or was cancelled.
+const ASK_AGAIN_AFTER: TimeDelta = TimeDelta::minutes(10);
+
+/// Watches until stopped.
+pub async fn watch(replay: Replay, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        if let Err(error) = look(&replay, &stop).await {
+            let error: &dyn std::error::Error = &error;
+            tracing::warn!(error, "a rebuild did not come to its end");
+        }
+        stop.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await;
+    }
+}
+
+async fn look(replay: &Replay, stop: &CancellationToken) -> Result<(), ReplayError> {
+    if rebuilds::unfinished(&replay.read_models).await?.is_none() {
+        let outdated = made_by_earlier_versions(replay).await?;
+        if outdated.is_empty() || rebuilds::request(&replay.read_models, &outdated).await?.is_none() {
+            return Ok(());
+        }
+        tracing::info!(?outdated, "an earlier version made these read models; rebuilding them in the background");
+    }
+    replay.take_up(stop).await
+}
+
+async fn made_by_earlier_versions(replay: &Replay) -> Result<Vec<Projection>, ReplayError> {
+    let checkpoints = checkpoint::load_all(&replay.read_models).await?;
+    let is_outdated = |projection: &Projection| {
+        checkpoints.iter().any(|(of, _, checkpoint)| of == projection && checkpoint.version < projection.version())
+    };
+    let mut outdated = Vec::new();
+    for projection in Projection::ALL.into_iter().filter(is_outdated) {
+        let latest = rebuilds::latest(&replay.read_models, projection).await?;
+        let gave_up = latest.filter(|latest| matches!(latest.phase, Phase::Failed | Phase::Cancelled));
+        let lately = gave_up.and_then(|latest| latest.finished_at).is_some_and(|at| Utc::now() - at < ASK_AGAIN_AFTER);
+        if !lately {
+            outdated.push(projection);
+        }
+    }
+    Ok(outdated)
+}
+
+impl Replay {
+    /// Works on the unfinished rebuild, if there is one and nobody else works on it.
+    ///
+    /// # Errors
+    /// [`ReplayError`], when it failed or was interrupted.
+    pub async fn take_up(&self, stop: &CancellationToken) -> Result<(), ReplayError> {
+        let Some(lock) = self.lock().await? else { return Ok(()) };
+        // It may have ended while the lock was being had.
+        let Some(rebuild) = rebuilds::unfinished(&self.read_models).await? else { return Ok(()) };
+        self.run(rebuild, lock, stop).await
+    }
+}

@@ -1,0 +1,334 @@
+//! How the read models stand, for operators: checkpoints, lag, heartbeats, what is parked, what is being rebuilt, and on
+//! whom the log waits.
+
+use std::collections::HashMap;
+
+use projections::checkpoint::{self, Checkpoint};
+use projections::rebuilds::{self, Phase, Rebuild};
+use projections::workers::{self, Heard};
+use projections::{PARTITIONS, Partition, Projection, parked};
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
+use sqlx::PgPool;
+
+use crate::store::gap::{LongAppender, long_appenders};
+use crate::store::reader::head;
+
+/// Up to so many events beyond the slowest checkpoint are counted; those beyond are estimated.
+const COUNTED_EVENTS: i64 = 100_000;
+/// A worker that was not seen to go round for longer is stalled.
+const STALLED_MILLISECONDS: i64 = 15_000;
+/// What is applied within this time is no lag to speak of.
+const CATCHING_UP_MILLISECONDS: i64 = 2_000;
+
+/// A time, written as a number of seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Seconds {
+    /// In milliseconds.
+    pub milliseconds: i64,
+}
+
+impl std::fmt::Display for Seconds {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let milliseconds = self.milliseconds.max(0);
+        write!(f, "{}.{:03}", milliseconds / 1000, milliseconds % 1000)
+    }
+}
+
+impl Serialize for Seconds {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        RawValue::from_string(self.to_string()).map_err(serde::ser::Error::custom)?.serialize(serializer)
+    }
+}
+
+/// How a read model, or a partition of it, is doing; the gravest last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// It has what the log has.
+    Live,
+    /// It is behind, and applies what it lacks.
+    CatchingUp,
+    /// It is being made anew, and serves meanwhile.
+    Rebuilding,
+    /// Some customers' events are withheld.
+    Parked,
+    /// Nobody was seen to work on it.
+    Stalled,
+}
+
+impl std::fmt::Display for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Live => "live",
+            Self::CatchingUp => "catching up",
+            Self::Rebuilding => "rebuilding",
+            Self::Parked => "parked",
+            Self::Stalled => "stalled",
+        })
+    }
+}
+
+/// How everything stands.
+#[derive(Debug, Clone, Serialize)]
+pub struct Status {
+    /// The log.
+    pub log: LogStatus,
+    /// The read models.
+    pub items: Vec<ProjectionStatus>,
+}
+
+/// How the log stands.
+#[derive(Debug, Clone, Serialize)]
+pub struct LogStatus {
+    /// Its highest committed position.
+    pub head: i64,
+    /// Transactions that have been about to append for more than a second: beyond what they may still commit, the log
+    /// waits for them.
+    pub waiting_for: Vec<LongAppender>,
+}
+
+/// How a read model stands.
+#[derive(Debug, Clone, Serialize)]
+pub struct ProjectionStatus {
+    /// Its name.
+    pub name: &'static str,
+    /// The version of its fold in this build.
+    pub version: i16,
+    /// The lowest version that its rows were made by.
+    pub rows_version: i16,
+    /// The gravest of its partitions.
+    pub state: State,
+    /// Events that it has not applied: counted up to a hundred thousand, estimated beyond.
+    pub lag_events: i64,
+    /// The age of the oldest of them.
+    pub lag_seconds: Seconds,
+    /// Customers whose events are withheld.
+    pub parked: i64,
+    /// Since when the first of them is.
+    pub parked_for_seconds: Option<Seconds>,
+    /// Events applied a second, of late.
+    pub events_per_second: i64,
+    /// The latest rebuild.
+    pub rebuild: Option<RebuildStatus>,
+    /// By partition.
+    pub partitions: Vec<PartitionStatus>,
+}
+
+/// How a partition of a read model stands.
+#[derive(Debug, Clone, Serialize)]
+pub struct PartitionStatus {
+    /// Its number.
+    pub partition: u8,
+    /// The last position applied.
+    pub checkpoint: i64,
+    /// Events of the partition that are not applied.
+    pub lag_events: i64,
+    /// The age of the oldest of them.
+    pub lag_seconds: Seconds,
+    /// Since its worker was last seen to go round; `None` where there never was one.
+    pub heartbeat_age_seconds: Option<Seconds>,
+    /// The process that its worker runs in.
+    pub process: Option<String>,
+    /// How it is doing.
+    pub state: State,
+    /// Customers whose events are withheld.
+    pub parked: i32,
+    /// Events applied a second, of late.
+    pub events_per_second: i32,
+}
+
+/// How a rebuild stands.
+#[derive(Debug, Clone, Serialize)]
+pub struct RebuildStatus {
+    /// Its number.
+    pub rebuild_id: i64,
+    /// Of which read models.
+    pub projections: Vec<String>,
+    /// Where it is.
+    pub phase: Phase,
+    /// Events folded so far.
+    pub events: i64,
+    /// Events to fold in bulk.
+    pub events_total: Option<i64>,
+    /// How fast.
+    pub events_per_second: i32,
+    /// Until they are folded.
+    pub seconds_left: Option<i64>,
+    /// Whether it has been asked to stop.
+    pub cancel_requested: bool,
+    /// Which process works on it.
+    pub process: Option<String>,
+    /// Why it failed.
+    pub error: Option<String>,
+    /// When it was asked for.
+    pub requested_at: String,
+    /// When it last made progress.
+    pub updated_at: String,
+    /// When it ended.
+    pub finished_at: Option<String>,
+}
+
+impl From<Rebuild> for RebuildStatus {
+    fn from(rebuild: Rebuild) -> Self {
+        Self {
+            seconds_left: rebuild.seconds_left(),
+            rebuild_id: rebuild.rebuild_id,
+            projections: rebuild.projections,
+            phase: rebuild.phase,
+            events: rebuild.events,
+            events_total: rebuild.events_total,
+            events_per_second: rebuild.events_per_second,
+            cancel_requested: rebuild.cancel_requested,
+            process: rebuild.process,
+            error: rebuild.error,
+            requested_at: rebuild.requested_at.to_rfc3339(),
+            updated_at: rebuild.updated_at.to_rfc3339(),
+            finished_at: rebuild.finished_at.map(|at| at.to_rfc3339()),
+        }
+    }
+}
+
+type Slot = (Projection, Partition);
+
+/// What a slot has not applied.
+#[derive(Debug, Clone, Copy, Default)]
+struct Lag {
+    events: i64,
+    age: Seconds,
+}
+
+/// Reads how everything stands.
+///
+/// # Errors
+/// When a database does not answer.
+pub async fn status(log: &PgPool, read_models: &PgPool) -> Result<Status, sqlx::Error> {
+    let checkpoints: HashMap<Slot, Checkpoint> = checkpoint::load_all(read_models)
+        .await?
+        .into_iter()
+        .map(|(projection, partition, checkpoint)| ((projection, partition), checkpoint))
+        .collect();
+    let head = head(log).await?;
+    let lags = lags(log, &checkpoints, head).await?;
+    let mut heard = HashMap::new();
+    for one in workers::all(read_models).await? {
+        if let Some(slot) = slot(&one.projection, one.partition) {
+            heard.insert(slot, one);
+        }
+    }
+    let parked_since: HashMap<String, i64> = parked::summary(read_models).await?.into_iter().collect();
+    let mut items = Vec::new();
+    for projection in Projection::ALL {
+        let partitions: Vec<_> = Partition::all()
+            .map(|partition| {
+                let slot = (projection, partition);
+                let checkpoint = checkpoints.get(&slot).copied();
+                partition_status(partition, checkpoint, lags.get(&slot).copied(), heard.get(&slot))
+            })
+            .collect();
+        let rebuild = rebuilds::latest(read_models, projection).await?;
+        let rebuilding = rebuild.as_ref().is_some_and(|rebuild| rebuild.finished_at.is_none());
+        let worst = partitions.iter().map(|partition| partition.state).max().unwrap_or(State::Live);
+        let versions = checkpoints.iter().filter(|((of, _), _)| *of == projection).map(|(_, held)| held.version);
+        items.push(ProjectionStatus {
+            name: projection.name(),
+            version: projection.version(),
+            rows_version: versions.min().unwrap_or(projection.version()),
+            state: if rebuilding { worst.max(State::Rebuilding) } else { worst },
+            lag_events: partitions.iter().map(|partition| partition.lag_events).sum(),
+            lag_seconds: partitions.iter().map(|partition| partition.lag_seconds).max().unwrap_or_default(),
+            parked: partitions.iter().map(|partition| i64::from(partition.parked)).sum(),
+            parked_for_seconds: parked_since.get(projection.name()).map(|age| Seconds { milliseconds: *age }),
+            events_per_second: partitions.iter().map(|partition| i64::from(partition.events_per_second)).sum(),
+            rebuild: rebuild.map(RebuildStatus::from),
+            partitions,
+        });
+    }
+    Ok(Status { log: LogStatus { head, waiting_for: long_appenders(log).await? }, items })
+}
+
+fn slot(projection: &str, partition: i16) -> Option<Slot> {
+    Some((Projection::from_name(projection)?, Partition::from_number(u8::try_from(partition).ok()?)?))
+}
+
+fn partition_status(
+    partition: Partition,
+    checkpoint: Option<Checkpoint>,
+    lag: Option<Lag>,
+    heard: Option<&Heard>,
+) -> PartitionStatus {
+    let checkpoint = checkpoint.unwrap_or_default();
+    let lag = lag.unwrap_or_default();
+    let beats = heard.is_some_and(|heard| heard.age_milliseconds <= STALLED_MILLISECONDS);
+    let state = if !beats {
+        State::Stalled
+    } else if checkpoint.parked > 0 {
+        State::Parked
+    } else if lag.age.milliseconds > CATCHING_UP_MILLISECONDS {
+        State::CatchingUp
+    } else {
+        State::Live
+    };
+    PartitionStatus {
+        partition: partition.number(),
+        checkpoint: checkpoint.position,
+        lag_events: lag.events,
+        lag_seconds: lag.age,
+        heartbeat_age_seconds: heard.map(|heard| Seconds { milliseconds: heard.age_milliseconds }),
+        process: heard.map(|heard| heard.process.clone()),
+        state,
+        parked: checkpoint.parked,
+        events_per_second: if beats { heard.map_or(0, |heard| heard.events_per_second) } else { 0 },
+    }
+}
+
+/// What each slot has not applied, by one look at the log's end.
+async fn lags(
+    log: &PgPool,
+    checkpoints: &HashMap<Slot, Checkpoint>,
+    head: i64,
+) -> Result<HashMap<Slot, Lag>, sqlx::Error> {
+    let slots: Vec<(Slot, i64)> = Projection::ALL
+        .into_iter()
+        .flat_map(|projection| Partition::all().map(move |partition| (projection, partition)))
+        .map(|slot| (slot, checkpoints.get(&slot).map_or(0, |held| held.position)))
+        .collect();
+    let rows: Vec<(String, i16, i64, i64, i64)> = sqlx::query_as(
+        "with slot as (
+             select * from unnest($1::text[], $2::smallint[], $3::bigint[]) as slot (projection, partition, position)
+         ), pending as materialized (
+             select customer_id % $4 as partition, position, recorded_at from events
+             where position > (select min(position) from slot) order by position limit $5
+         )
+         select projection, slot.partition, count(*), max(pending.position),
+                (extract(epoch from clock_timestamp() - min(recorded_at)) * 1000)::bigint
+         from slot join pending on pending.partition = slot.partition and pending.position > slot.position
+         group by projection, slot.partition",
+    )
+    .bind(slots.iter().map(|((projection, _), _)| projection.name()).collect::<Vec<_>>())
+    .bind(slots.iter().map(|((_, partition), _)| i16::from(partition.number())).collect::<Vec<_>>())
+    .bind(slots.iter().map(|(_, position)| *position).collect::<Vec<_>>())
+    .bind(i64::from(PARTITIONS))
+    .bind(COUNTED_EVENTS)
+    .fetch_all(log)
+    .await?;
+    let slowest = slots.iter().map(|(_, position)| *position).min().unwrap_or(0);
+    // Where not all were counted, what lies beyond is taken to be spread evenly.
+    let was_cut_off = head - slowest > COUNTED_EVENTS;
+    let lag = |(projection, partition, count, last, age): (String, i16, i64, i64, i64)| {
+        let beyond = if was_cut_off { (head - last).max(0) / i64::from(PARTITIONS) } else { 0 };
+        Some((slot(&projection, partition)?, Lag { events: count + beyond, age: Seconds { milliseconds: age } }))
+    };
+    Ok(rows.into_iter().filter_map(lag).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Seconds;
+
+    #[test]
+    fn times_are_written_in_seconds() {
+        let written = |milliseconds| serde_json::to_string(&Seconds { milliseconds }).unwrap();
+        assert_eq!([written(0), written(7), written(61_250), written(-5)], ["0.000", "0.007", "61.250", "0.000"]);
+    }
+}

@@ -1,0 +1,201 @@
+//! The log's guarantees, customer by customer: streams without holes, events that are known and about whom they say,
+//! loans and decisions that match each other, and decisions that come out the same when they are taken again, from
+//! their recorded inputs and from what the customer's stream held at the time.
+
+use std::collections::{BTreeMap, HashMap};
+
+use aggregates::customer::{CustomerEvent, Decided, fold};
+use aggregates::event::LendingEvent;
+use aggregates::ids::{CustomerId, DecisionId, LoanId};
+use aggregates::loan::LoanEvent;
+use aggregates::policy::{Policy, PolicyRef};
+use aggregates::profile::CreditProfile;
+use projections::{CustomerEvents, RecordedEvent, StoredEvent};
+
+/// Something that the log must not hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Violation {
+    position: i64,
+    what: String,
+}
+
+impl std::fmt::Display for Violation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "log, position {}: {}", self.position, self.what)
+    }
+}
+
+/// Where a loan is spoken of: in its customer's stream, in its own.
+#[derive(Debug, Default)]
+struct Mentioned {
+    /// Position, and the decision that granted it, `None` for an imported loan.
+    by_customer: Option<(i64, Option<DecisionId>)>,
+    by_itself: Option<(i64, Option<DecisionId>)>,
+}
+
+/// The check of one customer's events.
+pub(super) struct LogCheck<'a> {
+    customer: CustomerId,
+    policies: &'a HashMap<&'a PolicyRef, &'a Policy>,
+    profile: Option<CreditProfile>,
+    sequences: BTreeMap<(String, String), i64>,
+    loans: BTreeMap<LoanId, Mentioned>,
+    /// Decisions that were taken again.
+    pub(super) decisions: u64,
+    /// What was found.
+    pub(super) violations: Vec<Violation>,
+}
+
+impl<'a> LogCheck<'a> {
+    pub(super) fn new(customer: CustomerId, policies: &'a HashMap<&'a PolicyRef, &'a Policy>) -> Self {
+        Self {
+            customer,
+            policies,
+            profile: None,
+            sequences: BTreeMap::new(),
+            loans: BTreeMap::new(),
+            decisions: 0,
+            violations: Vec::new(),
+        }
+    }
+
+    fn violated(&mut self, position: i64, what: impl Into<String>) {
+        self.violations.push(Violation { position, what: what.into() });
+    }
+
+    /// Looks at all events of the customer, in order.
+    pub(super) fn run(&mut self, events: &CustomerEvents<'_>) {
+        for stored in events.stored() {
+            self.stream(stored);
+        }
+        if let Some((stored, error)) = events.unreadable() {
+            self.violated(stored.position, format!("the event cannot be read: {error}"));
+        }
+        for (recorded, stored) in events.recorded().iter().zip(events.stored()) {
+            self.event(recorded, stored);
+        }
+        // What follows an event that cannot be read is not known, so nothing can be missed in it.
+        if events.unreadable().is_none() {
+            self.loans_must_match();
+        }
+    }
+
+    /// Streams have no holes.
+    fn stream(&mut self, stored: &StoredEvent) {
+        let stream = (stored.aggregate_type.clone(), stored.aggregate_id.clone());
+        let last = self.sequences.insert(stream, stored.sequence).unwrap_or(0);
+        if stored.sequence != last + 1 {
+            let StoredEvent { aggregate_type, aggregate_id, sequence, .. } = stored;
+            let what = format!("{aggregate_type} {aggregate_id} goes from event {last} to event {sequence}");
+            self.violated(stored.position, what);
+        }
+    }
+
+    fn event(&mut self, recorded: &RecordedEvent, stored: &StoredEvent) {
+        let position = recorded.position;
+        match &recorded.event {
+            LendingEvent::Customer(event) => {
+                self.must_be(position, "customer", &stored.aggregate_id, self.customer.get());
+                self.customer_event(position, event);
+            }
+            LendingEvent::Loan(event) => self.loan_event(position, event, stored),
+        }
+    }
+
+    fn must_be(&mut self, position: i64, what: &str, stream: &str, id: i64) {
+        if stream != id.to_string() {
+            self.violated(position, format!("the stream of {what} {stream} holds an event of {what} {id}"));
+        }
+    }
+
+    fn customer_event(&mut self, position: i64, event: &CustomerEvent) {
+        match event {
+            CustomerEvent::CustomerRegistered(registered) => self.begins(position, registered.customer_id),
+            CustomerEvent::CustomerImported(imported) => self.begins(position, imported.customer_id),
+            CustomerEvent::LoanApproved(approved) => {
+                let granted = Some((position, Some(approved.decision_id)));
+                self.loans.entry(approved.loan.loan_id).or_default().by_customer = granted;
+            }
+            CustomerEvent::LoanDeclined(_) => {}
+            CustomerEvent::LoanCarriedOver(carried_over) => {
+                self.loans.entry(carried_over.loan.loan_id).or_default().by_customer = Some((position, None));
+            }
+        }
+        if let Some(decided) = event.decision() {
+            self.decide_again(position, &decided);
+        }
+        fold(&mut self.profile, event);
+        if self.profile.is_none() {
+            self.violated(position, "the customer has events before it was registered");
+        }
+    }
+
+    fn begins(&mut self, position: i64, customer: CustomerId) {
+        if self.profile.is_some() {
+            self.violated(position, "the customer is registered a second time");
+        }
+        if customer != self.customer {
+            self.violated(position, format!("an event about customer {} registers {customer}", self.customer));
+        }
+    }
+
+    /// The customer stood as the decision says, and the policy decides so from that.
+    fn decide_again(&mut self, position: i64, decided: &Decided<'_>) {
+        self.decisions += 1;
+        let recorded = decided.assessment;
+        let stood = self.profile.as_ref().map(|profile| profile.standing(recorded.standing.as_of));
+        if !stood.is_some_and(|stood| stood.is_ok_and(|stood| stood == recorded.standing)) {
+            let what = format!("decision {} was not taken from how the customer stood", decided.decision_id);
+            self.violated(position, what);
+        }
+        let Some(policy) = self.policies.get(&recorded.policy) else {
+            let PolicyRef { id, digest } = &recorded.policy;
+            let what = format!("decision {} was taken under an unknown policy, {id} ({digest})", decided.decision_id);
+            self.violated(position, what);
+            return;
+        };
+        match policy.assess(recorded.standing.clone(), recorded.application.clone()) {
+            Ok(again) if again == *recorded => {}
+            Ok(_) => {
+                let what = format!("decision {} comes out otherwise when it is taken again", decided.decision_id);
+                self.violated(position, what);
+            }
+            Err(error) => {
+                self.violated(position, format!("decision {} cannot be taken again: {error}", decided.decision_id));
+            }
+        }
+    }
+
+    fn loan_event(&mut self, position: i64, event: &LoanEvent, stored: &StoredEvent) {
+        let (terms, decision) = match event {
+            LoanEvent::LoanOpened(opened) => (&opened.terms, Some(opened.decision_id)),
+            LoanEvent::LoanImported(imported) => (&imported.terms, None),
+        };
+        self.must_be(position, "loan", &stored.aggregate_id, terms.loan_id.get());
+        if terms.customer_id != self.customer {
+            let what =
+                format!("loan {} belongs to customer {}, not {}", terms.loan_id, terms.customer_id, self.customer);
+            self.violated(position, what);
+        }
+        self.loans.entry(terms.loan_id).or_default().by_itself = Some((position, decision));
+    }
+
+    /// Every loan stands in its customer's stream and in its own, granted by the same decision.
+    fn loans_must_match(&mut self) {
+        for (loan, mentioned) in std::mem::take(&mut self.loans) {
+            match (mentioned.by_customer, mentioned.by_itself) {
+                (Some((_, granted)), Some((_, opened))) if granted == opened => {}
+                (Some(_), Some((position, _))) => {
+                    self.violated(position, format!("loan {loan} was opened by another decision than granted it"));
+                }
+                (Some((position, _)), None) => {
+                    self.violated(position, format!("loan {loan} was granted and not opened"))
+                }
+                (None, Some((position, _))) => {
+                    self.violated(position, format!("loan {loan} was opened and not granted"))
+                }
+                (None, None) => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Verification: the log held against its guarantees, and every read model against a fold of the log, row by row.
+//!
+//! It runs on a live system and holds nothing up: the log is read up to where it is settled, and each range of customers
+//! in the read models is one short snapshot, in which rows and checkpoints belong together.
+
+mod log;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use aggregates::policy::{Policy, PolicyRef};
+use projections::compare::{Difference, Snapshot};
+use projections::rebuilds::Range;
+use projections::{CustomerEvents, StoredEvent};
+use sqlx::PgPool;
+
+use self::log::{LogCheck, Violation};
+use crate::store::reader::{count, each_customer, next_customers};
+use crate::store::tail::settled_head;
+
+const RANGE_EVENTS: i64 = 5_000;
+const SETTLE_WITHIN: Duration = Duration::from_secs(60);
+
+/// Why verification could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// A database did not answer.
+    #[error("a database did not answer")]
+    Database(#[from] sqlx::Error),
+    /// Somebody is about to append and does not come to an end.
+    #[error("the log does not settle: a transaction that has appended has been open for over {} s", SETTLE_WITHIN.as_secs())]
+    Unsettled,
+}
+
+/// What was found.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Findings {
+    /// Events looked at.
+    pub events: i64,
+    /// Customers they are about.
+    pub customers: u64,
+    /// Decisions that were taken again.
+    pub decisions: u64,
+    /// Rows of read models that were compared.
+    pub rows: u64,
+    /// Customers parked in a read model, counted once for each: their rows are compared up to where they are parked.
+    pub parked: u64,
+    /// How much of all that is not as it must be.
+    pub differences: u64,
+    /// The first of the differences, in words.
+    pub first: Vec<String>,
+}
+
+impl Findings {
+    fn add(&mut self, difference: impl std::fmt::Display, at_most: usize) {
+        self.differences += 1;
+        if self.first.len() < at_most {
+            self.first.push(difference.to_string());
+        }
+    }
+}
+
+impl std::fmt::Display for Findings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for difference in &self.first {
+            writeln!(f, "{difference}")?;
+        }
+        let shown = u64::try_from(self.first.len()).unwrap_or(u64::MAX);
+        if self.differences > shown {
+            writeln!(f, "... and {} more", self.differences - shown)?;
+        }
+        writeln!(
+            f,
+            "log          {} events of {} customers, {} decisions taken again",
+            self.events, self.customers, self.decisions
+        )?;
+        writeln!(f, "read models  {} rows compared with the fold, {} customers parked", self.rows, self.parked)?;
+        match self.differences {
+            0 => write!(f, "result       everything agrees"),
+            1 => write!(f, "result       1 difference"),
+            many => write!(f, "result       {many} differences"),
+        }
+    }
+}
+
+/// Verifies everything; `progress` hears of each range: events done, events in all. The first `show` differences are
+/// kept in words.
+///
+/// # Errors
+/// [`VerifyError`]; differences are no error.
+pub async fn verify(
+    log: &PgPool,
+    read_models: &PgPool,
+    policies: &[Policy],
+    show: usize,
+    mut progress: impl FnMut(i64, i64),
+) -> Result<Findings, VerifyError> {
+    let settled = settled_head(log, SETTLE_WITHIN).await?.ok_or(VerifyError::Unsettled)?;
+    let there_are = count(log, settled).await?;
+    let policies: HashMap<&PolicyRef, &Policy> = policies.iter().map(|policy| (policy.reference(), policy)).collect();
+    let mut findings = Findings::default();
+    let mut after = 0;
+    loop {
+        let next = next_customers(log, after, settled, RANGE_EVENTS).await?;
+        // The last range holds whoever is above all customers of the log: new ones, or rows that belong to nobody.
+        let range = next.unwrap_or(Range { after, to: i64::MAX });
+        verify_range(log, read_models, range, settled, &policies, show, &mut findings).await?;
+        progress(findings.events, there_are);
+        if next.is_none() {
+            break;
+        }
+        after = range.to;
+    }
+    if findings.events != there_are {
+        let read = findings.events;
+        findings.add(format_args!("log: {there_are} events up to position {settled}, but {read} by customer"), show);
+    }
+    Ok(findings)
+}
+
+async fn verify_range(
+    log: &PgPool,
+    read_models: &PgPool,
+    range: Range,
+    settled: i64,
+    policies: &HashMap<&PolicyRef, &Policy>,
+    show: usize,
+    findings: &mut Findings,
+) -> Result<(), VerifyError> {
+    let mut snapshot = Snapshot::take(read_models, range).await?;
+    findings.parked += snapshot.parked();
+    // What a read model has applied is settled, even where it was appended after `settled` was read.
+    let up_to = settled.max(snapshot.furthest());
+    each_customer(log, range, up_to, |customer, events| {
+        let (old, _) = events.split_at(events.partition_point(|event: &StoredEvent| event.position <= settled));
+        if !old.is_empty() {
+            findings.customers += 1;
+            findings.events += i64::try_from(old.len()).unwrap_or(i64::MAX);
+            let mut check = LogCheck::new(customer, policies);
+            check.run(&CustomerEvents::new(customer, old));
+            findings.decisions += check.decisions;
+            check.violations.into_iter().for_each(|violation: Violation| findings.add(violation, show));
+        }
+        let (rows, differences) = snapshot.compare(&CustomerEvents::new(customer, events));
+        findings.rows += rows;
+        differences.into_iter().for_each(|difference| findings.add(in_words(&difference), show));
+    })
+    .await?;
+    snapshot.left_over().iter().for_each(|difference| findings.add(in_words(difference), show));
+    Ok(())
+}
+
+fn in_words(difference: &Difference) -> String {
+    format!("{} {}: {}", difference.projection, difference.id, difference.what)
+}
