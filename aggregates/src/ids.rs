@@ -1,4 +1,4 @@
-//! Identities of customers, loans and decisions: positive integers that clients can hold exactly.
+//! Identities of customers, loans, decisions and repayments: positive integers that clients can hold exactly.
 
 use serde::{Deserialize, Serialize};
 
@@ -58,4 +58,8 @@ id! {
 id! {
     /// One credit decision, approved or declined.
     DecisionId
+}
+id! {
+    /// One repayment that was received.
+    RepaymentId
 }

@@ -79,15 +79,31 @@ impl Instalment {
 /// # Errors
 /// As [`instalment`].
 pub fn schedule(principal: Principal, rate: Rate, tenure: Tenure) -> Result<Vec<Instalment>, OutOfRange> {
-    let regular = instalment(principal, rate, tenure)?;
+    schedule_at(principal, rate, tenure, instalment(principal, rate, tenure)?)
+}
+
+/// The whole schedule of an instalment that is given, the annuity or not, ending at exactly zero.
+///
+/// Interest that the instalment does not cover is not charged: the balance stands still and never grows. A balance
+/// that is paid off early leaves lines of nothing; one that is not is paid off, with its interest, in the last month.
+///
+/// # Errors
+/// When a sum leaves the range of [`Money`].
+pub fn schedule_at(
+    principal: Principal,
+    rate: Rate,
+    tenure: Tenure,
+    instalment: Money,
+) -> Result<Vec<Instalment>, OutOfRange> {
     let mut balance = principal.money();
     let mut lines = Vec::with_capacity(usize::from(tenure.months()));
     for number in 1..=tenure.months() {
-        let interest = Money::round(balance.amount() * rate.percent() / Decimal::from(MONTHS_TIMES_PERCENT))?;
-        let repaid = if number < tenure.months() {
-            regular.minus(interest).unwrap_or(Money::ZERO).min(balance)
+        let accrued = Money::round(balance.amount() * rate.percent() / Decimal::from(MONTHS_TIMES_PERCENT))?;
+        let (interest, repaid) = if number < tenure.months() {
+            let interest = accrued.min(instalment);
+            (interest, instalment.minus(interest).unwrap_or(Money::ZERO).min(balance))
         } else {
-            balance
+            (accrued, balance)
         };
         balance = balance.minus(repaid).ok_or(OutOfRange)?;
         lines.push(Instalment { number, interest, principal: repaid, balance });

@@ -17,6 +17,7 @@ pub mod money;
 pub mod person;
 pub mod policy;
 pub mod profile;
+pub mod repayment;
 pub mod terms;
 
 /// Why a value was refused by the type that guards it.

@@ -5,6 +5,7 @@
 
 mod decide;
 mod event;
+pub mod schedule;
 
 use cqrs_es::Aggregate;
 use cqrs_es::event_sink::EventSink;

@@ -2,8 +2,9 @@
 
 use std::fmt::Debug;
 
-use aggregates::ids::{CustomerId, DecisionId, LoanId, MAX_ID};
+use aggregates::ids::{CustomerId, DecisionId, LoanId, MAX_ID, RepaymentId};
 use aggregates::person::{Age, MonthlyIncome, Name, PhoneNumber};
+use aggregates::repayment::{Reference, RepaymentAmount};
 use aggregates::terms::{Principal, Rate, Tenure};
 use rstest::rstest;
 use serde::Serialize;
@@ -167,6 +168,51 @@ fn a_principal_is_over_0_and_at_most_ten_billion(#[case] given: &str, #[case] ex
 }
 
 #[rstest]
+#[case("0.01", Ok("0.01"))]
+#[case("8884.8800", Ok("8884.88"))]
+#[case("10000000000", Ok("10000000000.00"))]
+#[case("0", Err("must be greater than 0"))]
+#[case("-0", Err("must be greater than 0"))]
+#[case("-0.01", Err("must be greater than 0"))]
+#[case("10000000000.01", Err("must be at most 10000000000"))]
+#[case("0.009", Err("must have at most two decimals"))]
+#[case("1000000000000000000.01", Err("is too large"))]
+fn a_repayment_is_over_0_and_at_most_ten_billion(#[case] given: &str, #[case] expected: Result<&str, &str>) {
+    let built = RepaymentAmount::try_from(decimal(given)).map(|amount| amount.to_string());
+    assert_eq!(built, expected.map(str::to_owned).map_err(|why| aggregates::Invalid(why.to_owned())));
+}
+
+#[rstest]
+#[case("A", Ok("A"))]
+#[case(" UPI/4076 of 14 March \n", Ok("UPI/4076 of 14 March"))]
+#[case("आशा ७", Ok("आशा ७"))]
+#[case("", Err("must not be empty"))]
+#[case(" \t\u{3000}", Err("must not be empty"))]
+#[case("UPI\t4076", Err("must be visible characters and spaces"))]
+#[case("UPI\n4076", Err("must be visible characters and spaces"))]
+#[case("UPI\u{a0}4076", Err("must be visible characters and spaces"))]
+#[case("UPI\u{0}", Err("must be visible characters and spaces"))]
+fn a_reference_is_visible_characters(#[case] given: &str, #[case] expected: Result<&str, &str>) {
+    let built = Reference::try_from(given);
+    let text = built.clone().map(|reference| reference.as_str().to_owned());
+    assert_eq!(text, expected.map(str::to_owned).map_err(|why| aggregates::Invalid(why.to_owned())));
+    assert_guarded(built, &json!(given));
+}
+
+#[rstest]
+#[case('a')]
+#[case('अ')]
+fn a_reference_is_measured_in_characters_after_trimming(#[case] character: char) {
+    let most = repeated(character, 100);
+    let padded = format!("  {most}  ");
+    assert_eq!(Reference::try_from(padded.as_str()).unwrap().as_str(), most);
+    assert_guarded(Reference::try_from(padded.as_str()), &json!(padded));
+    let too_long = repeated(character, 101);
+    assert_eq!(Reference::try_from(too_long.as_str()).unwrap_err().to_string(), "must have at most 100 characters");
+    assert_guarded(Reference::try_from(too_long.as_str()), &json!(too_long));
+}
+
+#[rstest]
 #[case("0")]
 #[case("0.00")]
 #[case("0.01")]
@@ -183,6 +229,8 @@ fn amounts_in_documents_are_guarded_alike(#[case] given: &str) {
     assert_eq!(from_value::<MonthlyIncome>(json!(given)).is_ok(), income);
     let principal = built(Principal::try_from(decimal(given)).map(drop));
     assert_eq!(from_value::<Principal>(json!(given)).is_ok(), principal);
+    let repayment = built(RepaymentAmount::try_from(decimal(given)).map(drop));
+    assert_eq!(from_value::<RepaymentAmount>(json!(given)).is_ok(), repayment);
 }
 
 #[rstest]
@@ -245,6 +293,7 @@ fn an_id_is_a_positive_integer_that_every_client_holds_exactly(#[case] id: i64, 
     assert_guarded(CustomerId::try_from(id), &json!(id));
     assert_guarded(LoanId::try_from(id), &json!(id));
     assert_guarded(DecisionId::try_from(id), &json!(id));
+    assert_guarded(RepaymentId::try_from(id), &json!(id));
     match CustomerId::try_from(id) {
         Ok(customer) => assert!(accepted && customer.get() == id && customer.to_string() == id.to_string()),
         Err(refused) => {

@@ -24,6 +24,7 @@ mod instalments;
 mod money;
 mod policy_files;
 mod profile;
+mod schedule;
 mod score;
 mod strategies;
 mod support;

@@ -1,15 +1,16 @@
 //! What the properties draw from: every value within its input bound, and standings that a customer could have.
 
+use aggregates::loan::LoanTerms;
 use aggregates::money::Money;
 use aggregates::person::MonthlyIncome;
 use aggregates::policy::decision::Application;
 use aggregates::profile::CreditStanding;
 use aggregates::terms::{Principal, Rate, Tenure};
-use chrono::{Days, NaiveDate};
+use chrono::{Days, Months, NaiveDate};
 use proptest::prelude::*;
 use rust_decimal::Decimal;
 
-use crate::support::{date, tenure};
+use crate::support::{customer_id, date, loan_id, tenure};
 
 /// The highest principal, in paise.
 const MAX_PRINCIPAL_PAISE: i64 = 1_000_000_000_000;
@@ -77,6 +78,20 @@ pub(crate) fn application() -> impl Strategy<Value = Application> {
             interest_rate,
             tenure,
             accept_corrected_rate,
+        },
+    )
+}
+
+/// Terms of an imported loan, with whatever instalment: none, too low, around what repays it in time, far too high.
+pub(crate) fn imported_terms() -> impl Strategy<Value = LoanTerms> {
+    let percent_of_even_share = prop_oneof![1 => Just(0), 4 => 1..=100_i64, 4 => 100..=200_i64, 2 => 200..=2_000_i64];
+    (principal(), rate(), months(), day(), percent_of_even_share).prop_map(
+        |(principal, interest_rate, tenure, started_on, percent)| {
+            let share = principal.money().amount() / Decimal::from(tenure.months());
+            let instalment = Money::round(share * Decimal::from(percent) / Decimal::ONE_HUNDRED).expect("an amount");
+            let ends_on = started_on + Months::new(u32::from(tenure.months()));
+            let (loan_id, customer_id) = (loan_id(7), customer_id(1));
+            LoanTerms { loan_id, customer_id, principal, interest_rate, tenure, instalment, started_on, ends_on }
         },
     )
 }
