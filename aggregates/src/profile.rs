@@ -30,13 +30,16 @@ pub struct LoanRecord {
     pub ends_on: NaiveDate,
     /// Instalments paid by their due date.
     pub instalments_paid_on_time: u16,
+    /// The day of the repayment that settled it. Absent from what was stored before there were repayments.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settled_on: Option<NaiveDate>,
 }
 
 impl LoanRecord {
-    /// Whether it counts towards exposure on that day.
+    /// Whether it counts towards exposure on that day: not settled by then, and not at its end before it.
     #[must_use]
     pub fn is_current(&self, on: NaiveDate) -> bool {
-        self.ends_on >= on
+        self.settled_on.is_none_or(|settled_on| settled_on > on) && self.ends_on >= on
     }
 }
 
@@ -81,6 +84,12 @@ impl CreditProfile {
     #[must_use]
     pub const fn new(monthly_income: MonthlyIncome, approved_limit: Money) -> Self {
         Self { monthly_income, approved_limit, loans: Vec::new() }
+    }
+
+    /// Whether the customer has ever taken that loan.
+    #[must_use]
+    pub fn has_loan(&self, loan_id: LoanId) -> bool {
+        self.loans.iter().any(|loan| loan.loan_id == loan_id)
     }
 
     /// The profile's sum as of a day.

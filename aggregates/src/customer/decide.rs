@@ -7,8 +7,10 @@ use chrono::{DateTime, NaiveDate, Utc};
 use crate::calendar::months_after;
 use crate::customer::{
     Customer, CustomerEvent, CustomerImported, CustomerRegistered, LoanApproved, LoanCarriedOver, LoanDeclined,
+    RepaymentRecorded,
 };
-use crate::ids::{CustomerId, DecisionId, LoanId};
+use crate::ids::{CustomerId, DecisionId, LoanId, RepaymentId};
+use crate::loan::RepaymentReceived;
 use crate::money::{Money, OutOfRange};
 use crate::person::{MonthlyIncome, PersonalData};
 use crate::policy::Policy;
@@ -26,6 +28,8 @@ pub enum CustomerCommand {
     ApplyForLoan(ApplyForLoan),
     /// Brings a loan along from another system.
     CarryOverLoan(CarryOverLoan),
+    /// Has repaid a loan, in part or in full.
+    RecordRepayment(RecordRepayment),
 }
 
 /// A registration.
@@ -86,6 +90,34 @@ pub struct CarryOverLoan {
     pub at: DateTime<Utc>,
 }
 
+/// What a repayment that its loan has taken means for credit.
+#[derive(Debug, Clone)]
+pub struct RecordRepayment {
+    /// Of which loan.
+    pub loan_id: LoanId,
+    /// Which repayment.
+    pub repayment_id: RepaymentId,
+    /// The loan's instalments paid by their due date, after it.
+    pub instalments_paid_on_time: u16,
+    /// The day it settled the loan, where it did.
+    pub settled_on: Option<NaiveDate>,
+    /// Now.
+    pub at: DateTime<Utc>,
+}
+
+/// What the loan's event tells its customer, to be appended in the same transaction.
+impl From<&RepaymentReceived> for RecordRepayment {
+    fn from(received: &RepaymentReceived) -> Self {
+        Self {
+            loan_id: received.loan_id,
+            repayment_id: received.repayment_id,
+            instalments_paid_on_time: received.instalments_paid_on_time,
+            settled_on: received.settled.then_some(received.paid_on),
+            at: received.received_at,
+        }
+    }
+}
+
 /// Why a command came to nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CustomerRefusal {
@@ -98,6 +130,9 @@ pub enum CustomerRefusal {
     /// The customer has that loan already.
     #[error("the customer has loan {0} already")]
     LoanAlreadyKnown(LoanId),
+    /// The customer does not have that loan.
+    #[error("the customer has no loan {0}")]
+    UnknownLoan(LoanId),
     /// A loan that ends before it starts.
     #[error("the loan ends on {ends_on}, before it starts on {started_on}")]
     EndsBeforeStart {
@@ -125,6 +160,7 @@ impl Customer {
             CustomerCommand::Import(import) => self.import(import),
             CustomerCommand::ApplyForLoan(apply) => self.apply_for_loan(apply),
             CustomerCommand::CarryOverLoan(carry_over) => self.carry_over(carry_over),
+            CustomerCommand::RecordRepayment(record) => self.record_repayment(record),
         }
     }
 
@@ -178,6 +214,20 @@ impl Customer {
         Ok(vec![CustomerEvent::LoanCarriedOver(LoanCarriedOver { loan, imported_at: at })])
     }
 
+    fn record_repayment(&self, command: RecordRepayment) -> Result<Vec<CustomerEvent>, CustomerRefusal> {
+        let RecordRepayment { loan_id, repayment_id, instalments_paid_on_time, settled_on, at } = command;
+        if !self.registered()?.has_loan(loan_id) {
+            return Err(CustomerRefusal::UnknownLoan(loan_id));
+        }
+        Ok(vec![CustomerEvent::RepaymentRecorded(RepaymentRecorded {
+            repayment_id,
+            loan_id,
+            instalments_paid_on_time,
+            settled_on,
+            recorded_at: at,
+        })])
+    }
+
     fn must_be_new(&self) -> Result<(), CustomerRefusal> {
         match self.profile() {
             None => Ok(()),
@@ -191,7 +241,7 @@ impl Customer {
 }
 
 fn must_not_have(profile: &CreditProfile, loan_id: LoanId) -> Result<(), CustomerRefusal> {
-    if profile.loans.iter().any(|loan| loan.loan_id == loan_id) {
+    if profile.has_loan(loan_id) {
         return Err(CustomerRefusal::LoanAlreadyKnown(loan_id));
     }
     Ok(())
@@ -208,5 +258,6 @@ fn approved_loan(loan_id: LoanId, assessment: &Assessment, today: NaiveDate) -> 
         started_on: today,
         ends_on,
         instalments_paid_on_time: 0,
+        settled_on: None,
     })
 }

@@ -1,10 +1,10 @@
 //! What has happened to a customer. Each event is complete: no reader recomputes anything.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use cqrs_es::DomainEvent;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{CustomerId, DecisionId};
+use crate::ids::{CustomerId, DecisionId, LoanId, RepaymentId};
 use crate::money::Money;
 use crate::person::{MonthlyIncome, PersonalData};
 use crate::policy::decision::Assessment;
@@ -23,6 +23,8 @@ pub enum CustomerEvent {
     LoanDeclined(Box<LoanDeclined>),
     /// A loan of another system was taken over with its customer.
     LoanCarriedOver(LoanCarriedOver),
+    /// A loan was repaid in part or in full; the loan's own stream says how, in the same transaction.
+    RepaymentRecorded(RepaymentRecorded),
 }
 
 /// A new customer.
@@ -92,6 +94,21 @@ pub struct LoanCarriedOver {
     pub imported_at: DateTime<Utc>,
 }
 
+/// What a repayment means for credit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RepaymentRecorded {
+    /// Which repayment.
+    pub repayment_id: RepaymentId,
+    /// Of which loan.
+    pub loan_id: LoanId,
+    /// The loan's instalments paid by their due date, after it.
+    pub instalments_paid_on_time: u16,
+    /// The day it settled the loan, where it did.
+    pub settled_on: Option<NaiveDate>,
+    /// When.
+    pub recorded_at: DateTime<Utc>,
+}
+
 /// A decision as an event tells it.
 #[derive(Debug, Clone, Copy)]
 pub struct Decided<'a> {
@@ -122,7 +139,10 @@ impl CustomerEvent {
                 loan: None,
                 decided_at: declined.decided_at,
             }),
-            Self::CustomerRegistered(_) | Self::CustomerImported(_) | Self::LoanCarriedOver(_) => None,
+            Self::CustomerRegistered(_)
+            | Self::CustomerImported(_)
+            | Self::LoanCarriedOver(_)
+            | Self::RepaymentRecorded(_) => None,
         }
     }
 }
@@ -135,6 +155,7 @@ impl DomainEvent for CustomerEvent {
             Self::LoanApproved(_) => "LoanApproved",
             Self::LoanDeclined(_) => "LoanDeclined",
             Self::LoanCarriedOver(_) => "LoanCarriedOver",
+            Self::RepaymentRecorded(_) => "RepaymentRecorded",
         }
         .to_owned()
     }
@@ -145,7 +166,8 @@ impl DomainEvent for CustomerEvent {
             | Self::CustomerImported(_)
             | Self::LoanApproved(_)
             | Self::LoanDeclined(_)
-            | Self::LoanCarriedOver(_) => "1.0",
+            | Self::LoanCarriedOver(_)
+            | Self::RepaymentRecorded(_) => "1.0",
         }
         .to_owned()
     }

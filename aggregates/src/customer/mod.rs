@@ -11,9 +11,12 @@ use cqrs_es::Aggregate;
 use cqrs_es::event_sink::EventSink;
 use serde::{Deserialize, Serialize};
 
-pub use decide::{ApplyForLoan, CarryOverLoan, CustomerCommand, CustomerRefusal, ImportCustomer, RegisterCustomer};
+pub use decide::{
+    ApplyForLoan, CarryOverLoan, CustomerCommand, CustomerRefusal, ImportCustomer, RecordRepayment, RegisterCustomer,
+};
 pub use event::{
     CustomerEvent, CustomerImported, CustomerRegistered, Decided, LoanApproved, LoanCarriedOver, LoanDeclined,
+    RepaymentRecorded,
 };
 
 use crate::profile::{CreditProfile, LoanRecord};
@@ -68,11 +71,20 @@ pub fn fold(profile: &mut Option<CreditProfile>, event: &CustomerEvent) {
         CustomerEvent::LoanApproved(approved) => add_loan(profile, approved.loan.clone()),
         CustomerEvent::LoanDeclined(_) => {}
         CustomerEvent::LoanCarriedOver(carried_over) => add_loan(profile, carried_over.loan.clone()),
+        CustomerEvent::RepaymentRecorded(recorded) => record_repayment(profile, recorded),
     }
 }
 
 fn add_loan(profile: &mut Option<CreditProfile>, loan: LoanRecord) {
     if let Some(profile) = profile {
         profile.loans.push(loan);
+    }
+}
+
+fn record_repayment(profile: &mut Option<CreditProfile>, recorded: &RepaymentRecorded) {
+    let mut loans = profile.iter_mut().flat_map(|profile| &mut profile.loans);
+    if let Some(loan) = loans.find(|loan| loan.loan_id == recorded.loan_id) {
+        loan.instalments_paid_on_time = recorded.instalments_paid_on_time;
+        loan.settled_on = recorded.settled_on;
     }
 }

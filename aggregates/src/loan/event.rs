@@ -4,8 +4,9 @@ use chrono::{DateTime, NaiveDate, Utc};
 use cqrs_es::DomainEvent;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{CustomerId, DecisionId, LoanId};
+use crate::ids::{CustomerId, DecisionId, LoanId, RepaymentId};
 use crate::money::Money;
+use crate::repayment::{Reference, RepaymentAmount};
 use crate::terms::{Principal, Rate, Tenure};
 
 /// A fact in a loan's stream.
@@ -15,6 +16,8 @@ pub enum LoanEvent {
     LoanOpened(LoanOpened),
     /// A loan of another system was taken over.
     LoanImported(LoanImported),
+    /// Some of it, or the rest, was repaid.
+    RepaymentReceived(RepaymentReceived),
 }
 
 /// What a loan runs on.
@@ -64,18 +67,52 @@ pub struct LoanImported {
     pub imported_at: DateTime<Utc>,
 }
 
+/// A repayment, how it was allocated, and how the loan stands after it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RepaymentReceived {
+    /// Which repayment.
+    pub repayment_id: RepaymentId,
+    /// Of which loan.
+    pub loan_id: LoanId,
+    /// Who borrows.
+    pub customer_id: CustomerId,
+    /// Rupees: `interest` and `principal` together.
+    pub amount: RepaymentAmount,
+    /// Rupees of it that paid interest.
+    pub interest: Money,
+    /// Rupees of it that lowered the balance.
+    pub principal: Money,
+    /// The day it was paid.
+    pub paid_on: NaiveDate,
+    /// What whoever paid calls it.
+    pub reference: Option<Reference>,
+    /// Instalments paid in full after it, those paid before the loan was taken over included.
+    pub instalments_paid: u16,
+    /// Of those, the ones paid by their due date.
+    pub instalments_paid_on_time: u16,
+    /// Rupees left to pay after it, interest included.
+    pub outstanding: Money,
+    /// Rupees of those that are principal.
+    pub outstanding_principal: Money,
+    /// Whether nothing is left to pay.
+    pub settled: bool,
+    /// When.
+    pub received_at: DateTime<Utc>,
+}
+
 impl DomainEvent for LoanEvent {
     fn event_type(&self) -> String {
         match self {
             Self::LoanOpened(_) => "LoanOpened",
             Self::LoanImported(_) => "LoanImported",
+            Self::RepaymentReceived(_) => "RepaymentReceived",
         }
         .to_owned()
     }
 
     fn event_version(&self) -> String {
         match self {
-            Self::LoanOpened(_) | Self::LoanImported(_) => "1.0",
+            Self::LoanOpened(_) | Self::LoanImported(_) | Self::RepaymentReceived(_) => "1.0",
         }
         .to_owned()
     }

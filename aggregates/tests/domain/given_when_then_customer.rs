@@ -145,6 +145,7 @@ fn refusals_are_sentences() {
         CustomerRefusal::AlreadyRegistered,
         CustomerRefusal::NotRegistered,
         CustomerRefusal::LoanAlreadyKnown(loan_id(7)),
+        CustomerRefusal::UnknownLoan(loan_id(7)),
         CustomerRefusal::EndsBeforeStart { started_on: date("2025-03-14"), ends_on: date("2025-03-13") },
         CustomerRefusal::EndsBeyondCalendar,
         CustomerRefusal::OutOfRange(aggregates::money::OutOfRange),
@@ -155,6 +156,7 @@ fn refusals_are_sentences() {
       "the customer is registered already",
       "there is no such customer",
       "the customer has loan 7 already",
+      "the customer has no loan 7",
       "the loan ends on 2025-03-13, before it starts on 2025-03-14",
       "the loan would end beyond the calendar",
       "the amount is out of range"

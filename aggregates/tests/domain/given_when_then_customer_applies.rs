@@ -61,7 +61,8 @@ fn decide(past: Vec<CustomerEvent>, asked: Application, policy: &Arc<Policy>) ->
         [
             other @ (CustomerEvent::CustomerRegistered(_)
             | CustomerEvent::CustomerImported(_)
-            | CustomerEvent::LoanCarriedOver(_)),
+            | CustomerEvent::LoanCarriedOver(_)
+            | CustomerEvent::RepaymentRecorded(_)),
         ] => panic!("a decision, not {other:?}"),
     }
 }
@@ -82,6 +83,7 @@ fn an_approved_application_opens_a_loan_at_the_corrected_rate(#[case] policy: Ar
             started_on: date(TODAY),
             ends_on: date("2027-03-14"),
             instalments_paid_on_time: 0,
+            settled_on: None,
         },
         decided_at: at(),
     }));

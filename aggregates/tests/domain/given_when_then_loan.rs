@@ -1,11 +1,11 @@
 //! Given a loan's past, when a command comes, then these events or this refusal.
 //!
-//! `LoanRefusal::OutOfRange` has no case: within the input bounds that the terms' types enforce, the largest instalment
-//! is 10,833,333,333.33 rupees and no sum of a schedule line comes near the 10^18 that `Money` holds. The variant is
-//! there because the arithmetic is checked all the same; its sentence is tested below.
+//! Opening has no case of `LoanRefusal::OutOfRange`: within the input bounds that the terms' types enforce, the largest
+//! instalment is 10,833,333,333.33 rupees and no sum of a schedule line comes near the 10^18 that `Money` holds. The
+//! arithmetic is checked all the same; its sentence is tested below. Repayments are in `given_when_then_loan_repays`.
 
 use aggregates::loan::{
-    ImportLoan, Loan, LoanCommand, LoanEvent, LoanImported, LoanOpened, LoanRefusal, LoanTerms, OpenLoan,
+    ImportLoan, Loan, LoanCommand, LoanEvent, LoanImported, LoanOpened, LoanRefusal, LoanTerms, OpenLoan, Progress,
 };
 use aggregates::money::OutOfRange;
 use cqrs_es::Aggregate;
@@ -133,7 +133,7 @@ fn the_largest_loan_is_within_the_range_of_money() {
 #[case::imported(imported(terms()))]
 fn the_past_folds_into_terms(#[case] past: LoanEvent) {
     let mut loan = Loan::default();
-    assert_eq!(loan.terms(), None);
+    assert_eq!((loan.terms(), loan.progress()), (None, &Progress::default()));
     loan.apply(past);
     assert_eq!(loan.terms(), Some(&terms()));
 }
@@ -143,6 +143,12 @@ fn refusals_are_sentences() {
     let refusals = [
         LoanRefusal::AlreadyExists(loan_id(7)),
         LoanRefusal::EndsBeforeStart { started_on: date("2026-03-14"), ends_on: date("2026-03-13") },
+        LoanRefusal::NotOpened,
+        LoanRefusal::Settled(loan_id(7)),
+        LoanRefusal::PaidInFuture { paid_on: date("2026-03-15"), today: date("2026-03-14") },
+        LoanRefusal::PaidBeforeStart { paid_on: date("2026-03-13"), started_on: date("2026-03-14") },
+        LoanRefusal::OutOfOrder { paid_on: date("2026-03-14"), last_paid_on: date("2026-03-15") },
+        LoanRefusal::AmountOverOutstanding { outstanding: money("106618.53") },
         LoanRefusal::OutOfRange(OutOfRange),
     ];
     let sentences: Vec<String> = refusals.iter().map(ToString::to_string).collect();
@@ -150,6 +156,12 @@ fn refusals_are_sentences() {
     [
       "loan 7 exists already",
       "the loan ends on 2026-03-13, before it starts on 2026-03-14",
+      "there is no such loan",
+      "loan 7 is settled already",
+      "the repayment is dated 2026-03-15, after today, 2026-03-14",
+      "the repayment is dated 2026-03-13, before the loan started on 2026-03-14",
+      "the repayment is dated 2026-03-14, before the last one on 2026-03-15",
+      "the amount is more than the 106618.53 that settles the loan",
       "the amount is out of range"
     ]
     "#);

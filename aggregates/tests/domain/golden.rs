@@ -11,12 +11,14 @@ use aggregates::event::{LendingEvent, UnreadableEvent};
 use aggregates::loan::Loan;
 use aggregates::policy::decision::{Outcome, ReasonCode};
 use aggregates::policy::score::{ComponentName, ScoreRule};
+use aggregates::profile::LoanRecord;
 use cqrs_es::{Aggregate, DomainEvent};
 use rstest::rstest;
 use serde::Serialize;
-use serde_json::{Value, from_str, to_string, to_string_pretty, to_value};
+use serde_json::{Value, from_str, from_value, to_string, to_string_pretty, to_value};
 
 use crate::golden_samples::{SAMPLES, place};
+use crate::support::date;
 
 const PERSONAL_FIELDS: [&str; 4] = ["first_name", "last_name", "age", "phone_number"];
 
@@ -84,13 +86,33 @@ fn a_golden_file_is_read_and_written_to_the_byte() {
 
 #[test]
 fn what_is_optional_is_written_as_null() {
-    for (file, field) in [("CustomerImported-1.0.json", "external_id"), ("CustomerImported-1.0.json", "current_debt")] {
-        let mut document: Value = from_str(&golden(file)).unwrap();
-        document["CustomerImported"][field] = Value::Null;
-        let read = LendingEvent::decode("customer", "CustomerImported", "1.0", &document.to_string()).unwrap();
+    let optional = [
+        ("customer", "CustomerImported", "external_id"),
+        ("customer", "CustomerImported", "current_debt"),
+        ("customer", "RepaymentRecorded", "settled_on"),
+        ("loan", "LoanImported", "external_id"),
+        ("loan", "RepaymentReceived", "reference"),
+    ];
+    for (aggregate, event, field) in optional {
+        let mut document: Value = from_str(&golden(&format!("{event}-1.0.json"))).unwrap();
+        document[event][field] = Value::Null;
+        let read = LendingEvent::decode(aggregate, event, "1.0", &document.to_string()).unwrap();
         let written: Value = from_str(&written(&read).3).unwrap();
         assert_eq!(written, document);
     }
+}
+
+#[test]
+fn a_loan_s_record_of_before_there_were_repayments_stays_as_it_was() {
+    let mut document: Value = from_str(&golden("LoanCarriedOver-1.0.json")).unwrap();
+    let record = document["LoanCarriedOver"]["loan"].take();
+    assert_eq!(record.get("settled_on"), None);
+    let read: LoanRecord = from_value(record.clone()).unwrap();
+    assert_eq!(read.settled_on, None);
+    assert_eq!(to_value(&read).unwrap(), record);
+    let settled = LoanRecord { settled_on: Some(date("2026-03-14")), ..read };
+    assert_eq!(to_value(&settled).unwrap()["settled_on"], "2026-03-14");
+    assert_eq!(from_value::<LoanRecord>(to_value(&settled).unwrap()).unwrap(), settled);
 }
 
 #[rstest]

@@ -2,34 +2,37 @@
 //! that a change of the rules cannot change what a stored event says.
 
 use aggregates::customer::{
-    CustomerEvent, CustomerImported, CustomerRegistered, LoanApproved, LoanCarriedOver, LoanDeclined,
+    CustomerEvent, CustomerImported, CustomerRegistered, LoanApproved, LoanCarriedOver, LoanDeclined, RepaymentRecorded,
 };
 use aggregates::event::LendingEvent;
-use aggregates::loan::{LoanEvent, LoanImported, LoanOpened, LoanTerms};
+use aggregates::loan::{LoanEvent, LoanImported, LoanOpened, LoanTerms, RepaymentReceived};
 use aggregates::person::{Age, Name, PersonalData, PhoneNumber};
 use aggregates::policy::PolicyRef;
 use aggregates::policy::alternatives::Alternative;
 use aggregates::policy::decision::{Application, Assessment, Outcome, Reason, ReasonCode};
 use aggregates::policy::score::{Component, ComponentName, Score, ScoreRule};
 use aggregates::profile::{CreditStanding, LoanRecord};
+use aggregates::repayment::Reference;
 
 use crate::support::{
     application, at, customer_id, date, decimal, decision_id, income, loan_id, money, principal, rate,
-    strict_application, tenure,
+    repayment_amount, repayment_id, strict_application, tenure,
 };
 
 /// A variant's name, and how to make one.
 type Sample = (&'static str, fn() -> LendingEvent);
 
 /// A sample of every variant, in the order of [`place`].
-pub(crate) const SAMPLES: [Sample; 7] = [
+pub(crate) const SAMPLES: [Sample; 9] = [
     ("CustomerRegistered", customer_registered),
     ("CustomerImported", customer_imported),
     ("LoanApproved", loan_approved),
     ("LoanDeclined", loan_declined),
     ("LoanCarriedOver", loan_carried_over),
+    ("RepaymentRecorded", repayment_recorded),
     ("LoanOpened", loan_opened),
     ("LoanImported", loan_imported),
+    ("RepaymentReceived", repayment_received),
 ];
 
 /// The variant's place in [`SAMPLES`]: a new variant does not compile until it has one.
@@ -40,8 +43,10 @@ pub(crate) fn place(event: &LendingEvent) -> usize {
         LendingEvent::Customer(CustomerEvent::LoanApproved(_)) => 2,
         LendingEvent::Customer(CustomerEvent::LoanDeclined(_)) => 3,
         LendingEvent::Customer(CustomerEvent::LoanCarriedOver(_)) => 4,
-        LendingEvent::Loan(LoanEvent::LoanOpened(_)) => 5,
-        LendingEvent::Loan(LoanEvent::LoanImported(_)) => 6,
+        LendingEvent::Customer(CustomerEvent::RepaymentRecorded(_)) => 5,
+        LendingEvent::Loan(LoanEvent::LoanOpened(_)) => 6,
+        LendingEvent::Loan(LoanEvent::LoanImported(_)) => 7,
+        LendingEvent::Loan(LoanEvent::RepaymentReceived(_)) => 8,
     }
 }
 
@@ -135,6 +140,7 @@ fn loan_approved() -> LendingEvent {
         started_on: date("2026-03-14"),
         ends_on: date("2027-03-14"),
         instalments_paid_on_time: 0,
+        settled_on: None,
     };
     LendingEvent::Customer(CustomerEvent::LoanApproved(Box::new(LoanApproved {
         decision_id: decision_id(70),
@@ -185,8 +191,19 @@ fn loan_carried_over() -> LendingEvent {
             started_on: date("2024-02-29"),
             ends_on: date("2035-08-29"),
             instalments_paid_on_time: 22,
+            settled_on: None,
         },
         imported_at: at(),
+    }))
+}
+
+fn repayment_recorded() -> LendingEvent {
+    LendingEvent::Customer(CustomerEvent::RepaymentRecorded(RepaymentRecorded {
+        repayment_id: repayment_id(46),
+        loan_id: loan_id(9001),
+        instalments_paid_on_time: 11,
+        settled_on: Some(date("2026-03-14")),
+        recorded_at: at(),
     }))
 }
 
@@ -218,5 +235,24 @@ fn loan_imported() -> LendingEvent {
         terms: LoanTerms { interest_rate: rate("8.2575"), ..terms() },
         instalments_paid_on_time: 9,
         imported_at: at(),
+    }))
+}
+
+fn repayment_received() -> LendingEvent {
+    LendingEvent::Loan(LoanEvent::RepaymentReceived(RepaymentReceived {
+        repayment_id: repayment_id(45),
+        loan_id: loan_id(9001),
+        customer_id: customer_id(301),
+        amount: repayment_amount("10000"),
+        interest: money("1921.15"),
+        principal: money("8078.85"),
+        paid_on: date("2026-03-14"),
+        reference: Some(Reference::try_from("UPI/407612345678 आशा").unwrap()),
+        instalments_paid: 1,
+        instalments_paid_on_time: 1,
+        outstanding: money("96618.53"),
+        outstanding_principal: money("91921.15"),
+        settled: false,
+        received_at: at(),
     }))
 }

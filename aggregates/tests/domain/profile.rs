@@ -30,6 +30,28 @@ fn a_loan_is_current_up_to_and_on_its_end_date(#[case] on: &str, #[case] current
     assert_eq!(standing.loans_taken, 1, "a loan that has ended is still part of the record");
 }
 
+#[rstest]
+#[case::before_it_was_settled("2025-10-13", true)]
+#[case::on_the_day_it_was_settled("2025-10-14", false)]
+#[case::after_it_was_settled("2025-10-15", false)]
+fn a_settled_loan_is_current_no_more(#[case] on: &str, #[case] current: bool) {
+    let settled = LoanRecord { settled_on: Some(date("2025-10-14")), instalments_paid_on_time: 12, ..loan_record(1) };
+    assert_eq!(settled.is_current(date(on)), current);
+    let standing = standing_with(vec![settled, loan_record(2)], on);
+    assert_eq!(standing.current_loans, 1 + u32::from(current));
+    assert_eq!(standing.current_principal, money(if current { "200000" } else { "100000" }));
+    assert_eq!(standing.current_instalments, money(if current { "17769.76" } else { "8884.88" }));
+    assert_eq!(standing.loans_taken, 2, "a loan that was settled is still part of the record");
+    assert_eq!(standing.instalments_paid_on_time, standing.instalments_due / 2);
+}
+
+#[test]
+fn a_loan_settled_after_its_end_was_not_current_in_between() {
+    let late = LoanRecord { settled_on: Some(date("2026-06-01")), ..loan_record(1) };
+    assert!(late.is_current(date("2026-03-14")));
+    assert!(!late.is_current(date("2026-03-15")));
+}
+
 #[test]
 fn a_loan_that_begins_later_is_a_commitment_already_but_owes_nothing() {
     let standing = standing_with(vec![loan_record(1)], "2024-12-31");

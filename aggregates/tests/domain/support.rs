@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use aggregates::customer::{ApplyForLoan, CustomerCommand, CustomerEvent, CustomerImported, CustomerRegistered};
-use aggregates::ids::{CustomerId, DecisionId, LoanId};
+use aggregates::ids::{CustomerId, DecisionId, LoanId, RepaymentId};
 use aggregates::money::Money;
 use aggregates::person::{Age, MonthlyIncome, Name, PersonalData, PhoneNumber};
 use aggregates::policy::Policy;
 use aggregates::policy::decision::{Application, Assessment, ReasonCode};
 use aggregates::profile::{CreditStanding, LoanRecord};
+use aggregates::repayment::RepaymentAmount;
 use aggregates::terms::{Principal, Rate, Tenure};
 use chrono::{DateTime, NaiveDate, Utc};
 use proptest::test_runner::Config;
@@ -61,6 +62,14 @@ pub(crate) fn loan_id(id: i64) -> LoanId {
 
 pub(crate) fn decision_id(id: i64) -> DecisionId {
     DecisionId::try_from(id).expect("an id")
+}
+
+pub(crate) fn repayment_id(id: i64) -> RepaymentId {
+    RepaymentId::try_from(id).expect("an id")
+}
+
+pub(crate) fn repayment_amount(text: &str) -> RepaymentAmount {
+    RepaymentAmount::try_from(decimal(text)).expect("an amount")
 }
 
 pub(crate) fn shipped(id: &str) -> Arc<Policy> {
@@ -119,6 +128,7 @@ pub(crate) fn loan_record(id: i64) -> LoanRecord {
         started_on: date("2025-03-14"),
         ends_on: date("2026-03-14"),
         instalments_paid_on_time: 0,
+        settled_on: None,
     }
 }
 
