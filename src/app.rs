@@ -30,6 +30,7 @@ use crate::replay::watch::watch;
 use crate::sample;
 use crate::servers::Servers;
 use crate::store::EventLog;
+use crate::store::idempotency::keep_purged;
 use crate::store::migrate::migrate;
 
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -158,6 +159,10 @@ impl App {
             workers.spawn(|stop| projector.run(stop));
             workers.spawn(|stop| watch(databases.replay(), stop));
             catch_up(&databases, &progress).await?;
+        }
+        if has(config, Role::Api) {
+            let log = databases.log.clone();
+            workers.spawn(|stop| keep_purged(log, stop));
         }
 
         let api = listener.map(|listener| {

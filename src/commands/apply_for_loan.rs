@@ -8,8 +8,8 @@ use aggregates::loan::{Loan, LoanCommand, LoanEvent, LoanTerms, OpenLoan};
 use aggregates::policy::decision::{Application, Assessment};
 use chrono::Utc;
 
-use super::{CommandError, Commands, Committed, MAX_ATTEMPTS, Origin, handle, pause, serialize};
-use crate::store::append::{Append, AppendError, append};
+use super::{Answered, CommandError, Commands, KeyedRequest, MAX_ATTEMPTS, Origin, Rendered, handle, pause, serialize};
+use crate::store::append::{Append, AppendError};
 use crate::store::ids::draw_decision_and_loan;
 
 /// A decision, and the loan where it was approved.
@@ -24,10 +24,10 @@ pub struct LoanApplication {
 }
 
 impl Commands {
-    /// Decides over an application and opens the loan if it is approved.
+    /// Decides over an application and opens the loan if it is approved; at most once where the request has a key.
     ///
     /// The decision is taken from the customer's stream and appended at the version it was taken from; where another
-    /// process was faster it is taken again, from what the stream holds then.
+    /// process was faster it is taken again, from what the stream holds then. `render` says what the client is told.
     ///
     /// # Errors
     /// [`CommandError`], among them a refusal when there is no such customer. A declined application is no error.
@@ -35,8 +35,21 @@ impl Commands {
         &self,
         customer_id: CustomerId,
         application: Application,
+        keyed: Option<&KeyedRequest>,
         origin: &Origin,
-    ) -> Result<Committed<LoanApplication>, CommandError> {
+        render: impl Fn(LoanApplication) -> Rendered,
+    ) -> Result<Answered, CommandError> {
+        self.once(keyed, self.decide_and_append(customer_id, application, keyed, origin, render)).await
+    }
+
+    async fn decide_and_append(
+        &self,
+        customer_id: CustomerId,
+        application: Application,
+        keyed: Option<&KeyedRequest>,
+        origin: &Origin,
+        render: impl Fn(LoanApplication) -> Rendered,
+    ) -> Result<Answered, CommandError> {
         let _turn = self.queue.turn(customer_id).await;
         for _ in 0..MAX_ATTEMPTS {
             let decided = self.decide_application(customer_id, application.clone(), origin).await;
@@ -45,9 +58,11 @@ impl Commands {
                 Err(CommandError::Customer(CustomerRefusal::LoanAlreadyKnown(_))) => continue,
                 decided => decided?,
             };
-            match append(self.log.pool(), &to_append).await {
-                Ok(position) => return Ok(self.committed(customer_id, position, decided).await),
+            let answer = render(decided).map_err(CommandError::Render)?;
+            match self.append(to_append, customer_id, keyed, answer).await {
+                Ok(answered) => return Ok(answered),
                 Err(AppendError::Conflict) => pause().await,
+                Err(AppendError::KeyTaken) => return Err(CommandError::KeyTaken),
                 Err(error @ (AppendError::PhoneNumberTaken(_) | AppendError::Store(_))) => {
                     return Err(CommandError::Store(error));
                 }

@@ -4,6 +4,7 @@
 //! [`CommandError`]. Nothing in this module knows HTTP, and no decision looks at a read model.
 
 mod apply_for_loan;
+mod idempotency;
 mod queue;
 mod register;
 
@@ -21,15 +22,18 @@ use cqrs_es::persist::SerializedEvent;
 use cqrs_es::{Aggregate, EventEnvelope};
 use projections::Partition;
 use rand::RngExt;
+use serde::Serialize;
 
 use crate::bus::wake::Wake;
-use crate::store::append::AppendError;
+use crate::store::append::{Append, AppendError, append};
 use crate::store::ids::IdError;
 use crate::store::{EventLog, LoadError};
 
 pub use self::apply_for_loan::LoanApplication;
-pub use self::register::Registration;
+pub use self::idempotency::{DIGEST_BYTES, IdempotencyKey, KeyedRequest};
+pub use self::register::{Registered, Registration};
 
+use self::idempotency::RunningKeys;
 use self::queue::CustomerQueue;
 
 /// How often a command is decided again before it is given up. A conflict means that another one succeeded, so this
@@ -67,13 +71,38 @@ pub struct LogPlace {
     pub position: i64,
 }
 
-/// A command's outcome and where it stands in the log.
+/// What a client is told of a command that took effect. It is made before the events are appended, so that it can be
+/// appended with them: what is sent and what is sent again are the same bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The status by which the protocol calls it a success: 200 to 299.
+    pub status: u16,
+    /// JSON.
+    pub body: String,
+}
+
+/// An answer, or why it could not be written as JSON.
+pub type Rendered = Result<Answer, serde_json::Error>;
+
+impl Answer {
+    /// A document with its status.
+    ///
+    /// # Errors
+    /// When the document cannot be written as JSON.
+    pub fn json(status: u16, document: &impl Serialize) -> Rendered {
+        Ok(Self { status, body: serde_json::to_string(document)? })
+    }
+}
+
+/// What a command was answered and where in the log its events ended.
 #[derive(Debug)]
-pub struct Committed<T> {
-    /// What came of it.
-    pub outcome: T,
+pub struct Answered {
+    /// What to tell the client.
+    pub answer: Answer,
     /// Where.
     pub place: LogPlace,
+    /// Whether it is what the same request was answered before.
+    pub replayed: bool,
 }
 
 /// Why a command did not take effect.
@@ -103,9 +132,38 @@ pub enum CommandError {
     /// The events could not be written as JSON.
     #[error("the events could not be encoded")]
     Encode(#[source] cqrs_es::persist::PersistenceError),
+    /// The answer could not be written as JSON.
+    #[error("the answer could not be encoded")]
+    Render(#[source] serde_json::Error),
+    /// A request with the same idempotency key has not ended.
+    #[error("a request with the same idempotency key is still running")]
+    KeyTaken,
+    /// The idempotency key belongs to another request.
+    #[error("the idempotency key was used with another request")]
+    KeyReused,
+    /// It is not known what became of the idempotency key, and nothing was done under it.
+    #[error("the idempotency key could not be looked up")]
+    KeyLookup(#[source] sqlx::Error),
     /// The store failed; whether it took the events is not known.
     #[error("the events could not be stored")]
     Store(#[source] AppendError),
+}
+
+impl CommandError {
+    /// Whether it follows from what the log holds: the same request, having taken effect meanwhile, leads to it too.
+    const fn is_judged_from_the_log(&self) -> bool {
+        match self {
+            Self::Customer(_) | Self::Loan(_) | Self::PhoneNumberTaken | Self::Contention | Self::KeyTaken => true,
+            Self::Undecided
+            | Self::Load(_)
+            | Self::Id(_)
+            | Self::Encode(_)
+            | Self::Render(_)
+            | Self::KeyReused
+            | Self::KeyLookup(_)
+            | Self::Store(_) => false,
+        }
+    }
 }
 
 /// The day by which business is done: UTC shifted by a fixed offset.
@@ -133,18 +191,31 @@ pub struct Commands {
     calendar: BusinessCalendar,
     wake: Wake,
     queue: CustomerQueue,
+    running: RunningKeys,
 }
 
 impl Commands {
     /// An executor on a log, under a policy.
     #[must_use]
     pub fn new(log: EventLog, policy: Arc<Policy>, calendar: BusinessCalendar, wake: Wake) -> Self {
-        Self { log, policy, calendar, wake, queue: CustomerQueue::default() }
+        Self { log, policy, calendar, wake, queue: CustomerQueue::default(), running: RunningKeys::default() }
     }
 
-    async fn committed<T>(&self, customer: CustomerId, position: i64, outcome: T) -> Committed<T> {
+    /// Appends a command's events about a customer and, where its request has a key, the answer with them.
+    async fn append(
+        &self,
+        mut events: Append,
+        customer: CustomerId,
+        keyed: Option<&KeyedRequest>,
+        answer: Answer,
+    ) -> Result<Answered, AppendError> {
+        if let Some(keyed) = keyed {
+            events.remember_answer(keyed.answered(customer, &answer));
+        }
+        let position = append(self.log.pool(), &events).await?;
         self.wake.appended().await;
-        Committed { outcome, place: LogPlace { partition: Partition::of(customer), position } }
+        let place = LogPlace { partition: Partition::of(customer), position };
+        Ok(Answered { answer, place, replayed: false })
     }
 }
 

@@ -6,8 +6,8 @@ use aggregates::money::Money;
 use aggregates::person::{MonthlyIncome, PersonalData};
 use chrono::Utc;
 
-use super::{CommandError, Commands, Committed, MAX_ATTEMPTS, Origin, handle, serialize};
-use crate::store::append::{Append, AppendError, append};
+use super::{Answered, CommandError, Commands, KeyedRequest, MAX_ATTEMPTS, Origin, Rendered, handle, serialize};
+use crate::store::append::{Append, AppendError};
 use crate::store::ids::draw_customer;
 
 /// Who wants to become a customer.
@@ -19,24 +19,48 @@ pub struct Registration {
     pub monthly_income: MonthlyIncome,
 }
 
+/// A new customer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Registered {
+    /// Under which id.
+    pub customer_id: CustomerId,
+    /// Rupees.
+    pub approved_limit: Money,
+}
+
 impl Commands {
-    /// Registers a customer under a new id; answers that id and the approved limit in rupees.
+    /// Registers a customer under a new id; at most once where the request has a key. `render` says what the client
+    /// is told.
     ///
     /// # Errors
     /// [`CommandError`], among them [`CommandError::PhoneNumberTaken`].
     pub async fn register(
         &self,
-        registration: Registration,
+        registration: &Registration,
+        keyed: Option<&KeyedRequest>,
         origin: &Origin,
-    ) -> Result<Committed<(CustomerId, Money)>, CommandError> {
+        render: impl Fn(Registered) -> Rendered,
+    ) -> Result<Answered, CommandError> {
+        self.once(keyed, self.append_first_event(registration, keyed, origin, render)).await
+    }
+
+    async fn append_first_event(
+        &self,
+        registration: &Registration,
+        keyed: Option<&KeyedRequest>,
+        origin: &Origin,
+        render: impl Fn(Registered) -> Rendered,
+    ) -> Result<Answered, CommandError> {
         for _ in 0..MAX_ATTEMPTS {
             let customer_id = draw_customer(self.log.pool()).await?;
-            let (to_append, limit) = first_event(customer_id, registration.clone(), origin).await?;
-            match append(self.log.pool(), &to_append).await {
-                Ok(position) => return Ok(self.committed(customer_id, position, (customer_id, limit)).await),
+            let (to_append, approved_limit) = first_event(customer_id, registration.clone(), origin).await?;
+            let answer = render(Registered { customer_id, approved_limit }).map_err(CommandError::Render)?;
+            match self.append(to_append, customer_id, keyed, answer).await {
+                Ok(answered) => return Ok(answered),
                 // An import took the id meanwhile: the next one is free.
                 Err(AppendError::Conflict) => {}
                 Err(AppendError::PhoneNumberTaken(_)) => return Err(CommandError::PhoneNumberTaken),
+                Err(AppendError::KeyTaken) => return Err(CommandError::KeyTaken),
                 Err(error @ AppendError::Store(_)) => return Err(CommandError::Store(error)),
             }
         }

@@ -46,6 +46,11 @@ fn is_json(request: &Request) -> bool {
 }
 
 impl JsonBody {
+    /// As they were sent.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// The body's fields.
     ///
     /// # Errors

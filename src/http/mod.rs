@@ -9,6 +9,7 @@ mod commands;
 mod consistency;
 mod envelope;
 mod health;
+mod idempotency;
 mod number;
 mod operations;
 mod parameters;

@@ -122,10 +122,11 @@ impl Problem {
         Self { retry_after: Some(1), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", title, detail) }
     }
 
-    /// The connection broke while the events were being stored: 503, and no hint to try again, which could do it twice.
+    /// The connection broke while the events were being stored: 503, and no hint to try again, which without a key
+    /// could do it twice.
     fn outcome_unknown() -> Self {
-        let detail = "The database's answer was lost, so it is not known whether the command took effect. Look before \
-                      sending it again.";
+        let detail = "The database's answer was lost, so it is not known whether the command took effect. Sending it \
+                      again with the same Idempotency-Key is safe; without one, look before sending it again.";
         let title = "The outcome is not known";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "outcome-unknown", title, detail)
     }
@@ -157,6 +158,30 @@ impl Problem {
         let errors = vec![FieldError { field: "customer_id".to_owned(), message }];
         let detail = format!("Customer {id} is one since {since} and was none on {day}.");
         Self { errors, ..Self::new(StatusCode::NOT_FOUND, "not-yet-a-customer", "Not a customer then", detail) }
+    }
+
+    /// A request with the same key has not ended: 409.
+    fn still_running() -> Self {
+        let message = "belongs to a request that is still running";
+        let conflict = Self::conflict("still-running", "The request is still running", "Idempotency-Key", message);
+        Self { retry_after: Some(1), ..conflict }
+    }
+
+    /// The key belongs to another request: 422.
+    fn key_reused() -> Self {
+        let (field, message) = ("Idempotency-Key", "was used with another request");
+        let detail = format!("{field} {message}.");
+        let title = "The idempotency key was used before";
+        let errors = vec![FieldError { field: field.to_owned(), message: message.to_owned() }];
+        Self { errors, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency-key-reused", title, detail) }
+    }
+
+    /// A repayment that does not fit its loan as it stands: 409.
+    fn unfitting_repayment(field: &str, refusal: &LoanRefusal) -> Self {
+        let message = refusal.to_string();
+        let errors = vec![FieldError { field: field.to_owned(), message: message.clone() }];
+        let title = "The repayment does not fit the loan";
+        Self { errors, ..Self::new(StatusCode::CONFLICT, "repayment-refused", title, format!("{message}.")) }
     }
 
     fn internal() -> Self {
@@ -208,8 +233,29 @@ impl From<CommandError> for Problem {
                 "phone_number",
                 "belongs to another customer",
             ),
+            CommandError::Loan(LoanRefusal::NotOpened) => Self {
+                errors: vec![FieldError { field: "loan_id".to_owned(), message: "names no loan".to_owned() }],
+                ..Self::new(
+                    StatusCode::NOT_FOUND,
+                    "not-found",
+                    "There is no such thing",
+                    "There is no loan with that loan_id.",
+                )
+            },
+            CommandError::Loan(LoanRefusal::Settled(_)) => {
+                Self::conflict("loan-settled", "The loan is settled", "loan_id", "names a loan that is settled already")
+            }
+            CommandError::Loan(
+                refusal @ (LoanRefusal::PaidInFuture { .. }
+                | LoanRefusal::PaidBeforeStart { .. }
+                | LoanRefusal::OutOfOrder { .. }),
+            ) => Self::unfitting_repayment("paid_on", refusal),
+            CommandError::Loan(refusal @ LoanRefusal::AmountOverOutstanding { .. }) => {
+                Self::unfitting_repayment("amount", refusal)
+            }
             CommandError::Customer(
                 CustomerRefusal::AlreadyRegistered
+                | CustomerRefusal::UnknownLoan(_)
                 | CustomerRefusal::LoanAlreadyKnown(_)
                 | CustomerRefusal::EndsBeforeStart { .. }
                 | CustomerRefusal::EndsBeyondCalendar
@@ -222,7 +268,9 @@ impl From<CommandError> for Problem {
                 retry_after: Some(1),
                 ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "contention", "Too many at once", format!("{error}."))
             },
-            CommandError::Load(_) | CommandError::Id(_) => {
+            CommandError::KeyTaken => Self::still_running(),
+            CommandError::KeyReused => Self::key_reused(),
+            CommandError::Load(_) | CommandError::Id(_) | CommandError::KeyLookup(_) => {
                 log(&error);
                 Self::unavailable()
             }
@@ -230,7 +278,7 @@ impl From<CommandError> for Problem {
                 log(&error);
                 Self::outcome_unknown()
             }
-            CommandError::Encode(_) | CommandError::Undecided => {
+            CommandError::Encode(_) | CommandError::Render(_) | CommandError::Undecided => {
                 log(&error);
                 Self::internal()
             }

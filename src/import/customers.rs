@@ -159,7 +159,7 @@ impl Run<'_> {
         match append(pool, &to_append).await {
             Ok(_) => Ok(true),
             Err(AppendError::Conflict | AppendError::PhoneNumberTaken(_)) => Ok(false),
-            Err(error @ AppendError::Store(_)) => Err(error.into()),
+            Err(error @ (AppendError::KeyTaken | AppendError::Store(_))) => Err(error.into()),
         }
     }
 

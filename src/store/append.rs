@@ -2,11 +2,14 @@
 //!
 //! The primary key (type, id, sequence) is the optimistic lock: whoever appends second at the same version gets
 //! [`AppendError::Conflict`]. The statement locks `events` before it draws a position and holds the lock until it
-//! ends, which is what [`super::gap`] relies on.
+//! ends, which is what [`super::gap`] relies on: PostgreSQL locks every table that a statement writes before it runs
+//! any part of it.
 
 use cqrs_es::persist::SerializedEvent;
 use sqlx::PgPool;
 use sqlx::error::DatabaseError;
+
+use super::idempotency::KeyedAnswer;
 
 /// What is appended together, or not at all.
 #[derive(Debug, Default, Clone)]
@@ -15,6 +18,7 @@ pub struct Append {
     phone_numbers: Vec<String>,
     phone_customers: Vec<i64>,
     imported: ImportedColumns,
+    answer: Option<KeyedAnswer>,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -45,6 +49,9 @@ pub enum AppendError {
     /// Another customer has the phone number.
     #[error("the phone number is taken")]
     PhoneNumberTaken(String),
+    /// Another request has taken effect under the idempotency key.
+    #[error("the idempotency key is taken")]
+    KeyTaken,
     /// The database refused or did not answer.
     #[error("the event store did not take the events")]
     Store(#[source] sqlx::Error),
@@ -58,12 +65,20 @@ from unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::te
 order by place
 returning position";
 
+/// Parts of a `with` that reserve what must be nobody else's.
 const INSERT_RESERVATIONS: &str = "
-with numbers as (
+numbers as (
     insert into phone_numbers (phone_number, customer_id) select * from unnest($8::text[], $9::bigint[])
 ), imported as (
     insert into imported_rows (kind, source_key, id, digest)
     select * from unnest($10::text[], $11::text[], $12::bigint[], $13::bytea[])
+)";
+
+/// A part of a `with` that remembers the answer, with the place of the events that the part `appended` inserts.
+const INSERT_ANSWER: &str = "
+remembered as (
+    insert into idempotency_keys (idempotency_key, request_digest, status, answer, partition, position)
+    select $14, $15, $16, $17, $18, coalesce(max(position), 0) from appended
 )";
 
 impl Append {
@@ -104,8 +119,25 @@ impl Append {
         self.imported.digests.push(digest);
     }
 
-    fn reserves_nothing(&self) -> bool {
-        self.phone_numbers.is_empty() && self.imported.kinds.is_empty()
+    /// Remembers in the same transaction what the request behind the events is answered.
+    pub fn remember_answer(&mut self, answer: KeyedAnswer) {
+        self.answer = Some(answer);
+    }
+
+    /// Whether there are events and nothing else.
+    fn is_plain(&self) -> bool {
+        self.phone_numbers.is_empty() && self.imported.kinds.is_empty() && self.answer.is_none()
+    }
+
+    fn statement(&self) -> String {
+        if self.is_plain() {
+            INSERT_EVENTS.to_owned()
+        } else if self.answer.is_none() {
+            format!("with {INSERT_RESERVATIONS}{INSERT_EVENTS}")
+        } else {
+            let appended = format!("appended as ({INSERT_EVENTS})");
+            format!("with {INSERT_RESERVATIONS}, {appended}, {INSERT_ANSWER} select position from appended")
+        }
     }
 }
 
@@ -115,11 +147,7 @@ impl Append {
 /// [`AppendError`]; then nothing was appended, unless the connection broke before the answer came.
 pub async fn append(pool: &PgPool, append: &Append) -> Result<i64, AppendError> {
     let events = &append.events;
-    let statement = if append.reserves_nothing() {
-        INSERT_EVENTS.to_owned()
-    } else {
-        format!("{INSERT_RESERVATIONS}{INSERT_EVENTS}")
-    };
+    let statement = append.statement();
     let mut query = sqlx::query_scalar::<_, i64>(&statement)
         .bind(&events.aggregate_types)
         .bind(&events.aggregate_ids)
@@ -128,7 +156,7 @@ pub async fn append(pool: &PgPool, append: &Append) -> Result<i64, AppendError> 
         .bind(&events.event_versions)
         .bind(&events.payloads)
         .bind(&events.metadata);
-    if !append.reserves_nothing() {
+    if !append.is_plain() {
         let imported = &append.imported;
         query = query
             .bind(&append.phone_numbers)
@@ -137,6 +165,15 @@ pub async fn append(pool: &PgPool, append: &Append) -> Result<i64, AppendError> 
             .bind(&imported.source_keys)
             .bind(&imported.ids)
             .bind(&imported.digests);
+    }
+    if let Some(answer) = &append.answer {
+        query = query
+            .bind(&answer.key)
+            .bind(&answer.request_digest)
+            // The table takes nothing over 299.
+            .bind(i16::try_from(answer.status).unwrap_or(i16::MAX))
+            .bind(&answer.body)
+            .bind(i16::from(answer.partition.number()));
     }
     let positions = query.fetch_all(pool).await.map_err(AppendError::from)?;
     Ok(positions.into_iter().max().unwrap_or(0))
@@ -147,6 +184,7 @@ impl From<sqlx::Error> for AppendError {
         match error.as_database_error().map(Refused::from) {
             Some(Refused::StreamTaken | Refused::Deadlock) => Self::Conflict,
             Some(Refused::PhoneNumberTaken(taken)) => Self::PhoneNumberTaken(taken),
+            Some(Refused::KeyTaken) => Self::KeyTaken,
             Some(Refused::Otherwise) | None => Self::Store(error),
         }
     }
@@ -156,6 +194,7 @@ impl From<sqlx::Error> for AppendError {
 enum Refused {
     StreamTaken,
     PhoneNumberTaken(String),
+    KeyTaken,
     Deadlock,
     Otherwise,
 }
@@ -165,6 +204,7 @@ impl From<&(dyn DatabaseError + 'static)> for Refused {
         match (error.code().as_deref(), error.constraint()) {
             (Some("23505"), Some("events_pkey" | "imported_rows_pkey")) => Self::StreamTaken,
             (Some("23505"), Some("phone_numbers_pkey")) => Self::PhoneNumberTaken(conflicting_key(error)),
+            (Some("23505"), Some("idempotency_keys_pkey")) => Self::KeyTaken,
             (Some("40001" | "40P01"), _) => Self::Deadlock,
             _ => Self::Otherwise,
         }

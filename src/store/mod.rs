@@ -6,6 +6,7 @@
 
 pub mod append;
 pub mod gap;
+pub mod idempotency;
 pub mod ids;
 pub mod migrate;
 pub mod reader;

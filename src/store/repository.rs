@@ -56,6 +56,7 @@ impl PersistedEventRepository for EventRepository {
             Ok(_) => Ok(()),
             Err(AppendError::Conflict) => Err(PersistenceError::OptimisticLockError),
             Err(AppendError::PhoneNumberTaken(taken)) => Err(PersistenceError::UnknownError(taken.into())),
+            Err(error @ AppendError::KeyTaken) => Err(PersistenceError::UnknownError(Box::new(error))),
             Err(AppendError::Store(error)) => Err(PersistenceError::ConnectionError(Box::new(error))),
         }
     }

@@ -1,17 +1,18 @@
 //! `POST /create-loan`.
 
+use aggregates::ids::CustomerId;
 use aggregates::policy::decision::Reason;
+use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::IntoResponse;
-use axum::{Extension, Json};
+use axum::response::Response;
 use serde::Serialize;
 
-use crate::commands::{LoanApplication, Origin};
+use crate::commands::{Answer, LoanApplication, Origin, Rendered};
 use crate::http::Api;
 use crate::http::application::{self, Suggestion};
-use crate::http::body::JsonBody;
-use crate::http::consistency::{RespondAsync, token};
+use crate::http::consistency::RespondAsync;
+use crate::http::idempotency::Submission;
 use crate::http::number::Number;
 use crate::http::problem::Problem;
 
@@ -33,12 +34,16 @@ pub(in crate::http) async fn create_loan(
     State(api): State<Api>,
     Extension(origin): Extension<Origin>,
     respond_async: Option<RespondAsync>,
-    body: JsonBody,
-) -> Result<impl IntoResponse, Problem> {
+    Submission { keyed, body }: Submission,
+) -> Result<Response, Problem> {
     let (customer_id, application) = application::parse(&body)?;
-    let done = api.commands.apply_for_loan(customer_id, application, &origin).await?;
-    api.make_visible(done.place, respond_async).await;
-    let LoanApplication { decision_id, loan_id, assessment } = done.outcome;
+    let render = |outcome| answer(customer_id, outcome);
+    let answered = api.commands.apply_for_loan(customer_id, application, keyed.as_ref(), &origin, render).await?;
+    Ok(api.respond(answered, respond_async).await)
+}
+
+fn answer(customer_id: CustomerId, outcome: LoanApplication) -> Rendered {
+    let LoanApplication { decision_id, loan_id, assessment } = outcome;
     let decided = Decided {
         loan_id: loan_id.map(i64::from),
         customer_id: customer_id.get(),
@@ -52,5 +57,5 @@ pub(in crate::http) async fn create_loan(
         reasons: assessment.reasons,
     };
     let status = if decided.loan_approved { StatusCode::CREATED } else { StatusCode::OK };
-    Ok((status, [token(done.place)], Json(decided)))
+    Answer::json(status.as_u16(), &decided)
 }

@@ -1,16 +1,17 @@
 //! `POST /register`.
 
 use aggregates::person::{MonthlyIncome, PersonalData};
+use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::IntoResponse;
-use axum::{Extension, Json};
+use axum::response::Response;
 use serde::{Deserialize, Serialize};
 
-use crate::commands::{Origin, Registration};
+use crate::commands::{self, Answer, Origin, Registration, Rendered};
 use crate::http::Api;
-use crate::http::body::{Field, Fields, JsonBody, digits, integer, number, text};
-use crate::http::consistency::{RespondAsync, token};
+use crate::http::body::{Field, Fields, digits, integer, number, text};
+use crate::http::consistency::RespondAsync;
+use crate::http::idempotency::Submission;
 use crate::http::number::Number;
 use crate::http::problem::Problem;
 
@@ -42,22 +43,25 @@ pub(in crate::http) async fn register(
     State(api): State<Api>,
     Extension(origin): Extension<Origin>,
     respond_async: Option<RespondAsync>,
-    body: JsonBody,
-) -> Result<impl IntoResponse, Problem> {
+    Submission { keyed, body }: Submission,
+) -> Result<Response, Problem> {
     let registration = parse(&body.fields()?)?;
-    let done = api.commands.register(registration.clone(), &origin).await?;
-    api.make_visible(done.place, respond_async).await;
-    let (customer_id, approved_limit) = done.outcome;
+    let render = |outcome| answer(&registration, outcome);
+    let answered = api.commands.register(&registration, keyed.as_ref(), &origin, render).await?;
+    Ok(api.respond(answered, respond_async).await)
+}
+
+fn answer(registration: &Registration, outcome: commands::Registered) -> Rendered {
     let Registration { personal, monthly_income } = registration;
     let registered = Registered {
-        customer_id: customer_id.get(),
+        customer_id: outcome.customer_id.get(),
         name: format!("{} {}", personal.first_name.as_str(), personal.last_name.as_str()),
         age: personal.age.years(),
         monthly_income: Number(monthly_income.money().amount()),
-        approved_limit: Number(approved_limit.amount()),
-        phone_number: personal.phone_number.into(),
+        approved_limit: Number(outcome.approved_limit.amount()),
+        phone_number: personal.phone_number.as_str().to_owned(),
     };
-    Ok((StatusCode::CREATED, [token(done.place)], Json(registered)))
+    Answer::json(StatusCode::CREATED.as_u16(), &registered)
 }
 
 fn parse(request: &Request<'_>) -> Result<Registration, Problem> {
