@@ -11,6 +11,7 @@ mod concurrency;
 mod delivery;
 mod endpoints;
 mod gaps;
+mod idempotency;
 mod import;
 mod process;
 mod read_your_writes;
