@@ -7,6 +7,7 @@ mod apply_for_loan;
 mod idempotency;
 mod queue;
 mod register;
+mod repay;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -32,6 +33,7 @@ use crate::store::{EventLog, LoadError};
 pub use self::apply_for_loan::LoanApplication;
 pub use self::idempotency::{DIGEST_BYTES, IdempotencyKey, KeyedRequest};
 pub use self::register::{Registered, Registration};
+pub use self::repay::Repayment;
 
 use self::idempotency::RunningKeys;
 use self::queue::CustomerQueue;

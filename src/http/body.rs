@@ -161,7 +161,8 @@ pub(super) fn boolean(value: &RawValue) -> Result<bool, Invalid> {
     serde_json::from_str(value.get()).map_err(|_| Invalid("must be true or false".to_owned()))
 }
 
-fn string(value: &RawValue) -> Result<String, Invalid> {
+/// Plain text.
+pub(super) fn string(value: &RawValue) -> Result<String, Invalid> {
     serde_json::from_str(value.get()).map_err(|_| Invalid("must be a string".to_owned()))
 }
 

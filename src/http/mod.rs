@@ -65,6 +65,7 @@ pub fn router(api: Api) -> NormalizePath<Router> {
         .route("/create-loan", post(commands::create_loan))
         .route("/view-loan/{loan_id}", get(queries::view_loan))
         .route("/view-loans/{customer_id}", get(queries::view_loans))
+        .route("/v1/loans/{loan_id}/repayments", post(commands::repay))
         .route("/v1/customers/{customer_id}/credit-score", get(operations::credit_score))
         .route("/v1/projections", get(operations::list))
         .route("/v1/projections/{name}/rebuild", post(operations::rebuild))

@@ -281,6 +281,7 @@ fn record(row: &LoanRow, loan_id: LoanId) -> LoanRecord {
         started_on: row.started_on,
         ends_on: row.ends_on,
         instalments_paid_on_time: row.instalments_paid_on_time,
+        settled_on: None,
     }
 }
 

@@ -1,7 +1,7 @@
 //! New ids, drawn from sequences. A drawn id that is not used is lost, which no one minds.
 
 use aggregates::Invalid;
-use aggregates::ids::{CustomerId, DecisionId, LoanId};
+use aggregates::ids::{CustomerId, DecisionId, LoanId, RepaymentId};
 use sqlx::{PgExecutor, PgPool};
 
 /// The largest id that is taken over from a workbook. New ids go on above the imported ones, so this leaves room for
@@ -36,6 +36,15 @@ pub async fn draw_decision_and_loan(executor: impl PgExecutor<'_>) -> Result<(De
     let (decision, loan): (i64, i64) =
         sqlx::query_as("select nextval('decision_ids'), nextval('loan_ids')").fetch_one(executor).await?;
     Ok((DecisionId::try_from(decision)?, LoanId::try_from(loan)?))
+}
+
+/// A new repayment's id.
+///
+/// # Errors
+/// [`IdError`].
+pub async fn draw_repayment(executor: impl PgExecutor<'_>) -> Result<RepaymentId, IdError> {
+    let id: i64 = sqlx::query_scalar("select nextval('repayment_ids')").fetch_one(executor).await?;
+    Ok(RepaymentId::try_from(id)?)
 }
 
 /// A sequence that imported ids share with new ones.

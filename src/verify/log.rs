@@ -1,15 +1,16 @@
 //! The log's guarantees, customer by customer: streams without holes, events that are known and about whom they say,
-//! loans and decisions that match each other, and decisions that come out the same when they are taken again, from
+//! loans, repayments and decisions that match each other, and decisions and repayments that come out the same when they are taken again, from
 //! their recorded inputs and from what the customer's stream held at the time.
 
 use std::collections::{BTreeMap, HashMap};
 
-use aggregates::customer::{CustomerEvent, Decided, fold};
+use aggregates::customer::{CustomerEvent, Decided, RecordRepayment, fold};
 use aggregates::event::LendingEvent;
-use aggregates::ids::{CustomerId, DecisionId, LoanId};
-use aggregates::loan::LoanEvent;
+use aggregates::ids::{CustomerId, DecisionId, LoanId, RepaymentId};
+use aggregates::loan::{Loan, LoanCommand, LoanEvent, ReceiveRepayment, RepaymentReceived};
 use aggregates::policy::{Policy, PolicyRef};
 use aggregates::profile::CreditProfile;
+use cqrs_es::Aggregate;
 use projections::{CustomerEvents, RecordedEvent, StoredEvent};
 
 /// Something that the log must not hold.
@@ -31,6 +32,15 @@ struct Mentioned {
     /// Position, and the decision that granted it, `None` for an imported loan.
     by_customer: Option<(i64, Option<DecisionId>)>,
     by_itself: Option<(i64, Option<DecisionId>)>,
+    /// As its own stream tells it.
+    loan: Loan,
+}
+
+/// Where a repayment is spoken of: in the loan's stream, in the customer's. Both say the same of credit.
+#[derive(Debug, Default)]
+struct Repaid {
+    by_loan: Option<(i64, RecordRepayment)>,
+    by_customer: Option<(i64, RecordRepayment)>,
 }
 
 /// The check of one customer's events.
@@ -40,6 +50,7 @@ pub(super) struct LogCheck<'a> {
     profile: Option<CreditProfile>,
     sequences: BTreeMap<(String, String), i64>,
     loans: BTreeMap<LoanId, Mentioned>,
+    repayments: BTreeMap<RepaymentId, Repaid>,
     /// Decisions that were taken again.
     pub(super) decisions: u64,
     /// What was found.
@@ -54,6 +65,7 @@ impl<'a> LogCheck<'a> {
             profile: None,
             sequences: BTreeMap::new(),
             loans: BTreeMap::new(),
+            repayments: BTreeMap::new(),
             decisions: 0,
             violations: Vec::new(),
         }
@@ -77,6 +89,7 @@ impl<'a> LogCheck<'a> {
         // What follows an event that cannot be read is not known, so nothing can be missed in it.
         if events.unreadable().is_none() {
             self.loans_must_match();
+            self.repayments_must_match();
         }
     }
 
@@ -119,6 +132,19 @@ impl<'a> LogCheck<'a> {
             CustomerEvent::LoanDeclined(_) => {}
             CustomerEvent::LoanCarriedOver(carried_over) => {
                 self.loans.entry(carried_over.loan.loan_id).or_default().by_customer = Some((position, None));
+            }
+            CustomerEvent::RepaymentRecorded(recorded) => {
+                let said = RecordRepayment {
+                    loan_id: recorded.loan_id,
+                    repayment_id: recorded.repayment_id,
+                    instalments_paid_on_time: recorded.instalments_paid_on_time,
+                    settled_on: recorded.settled_on,
+                    at: recorded.recorded_at,
+                };
+                let repaid = self.repayments.entry(recorded.repayment_id).or_default();
+                if repaid.by_customer.replace((position, said)).is_some() {
+                    self.violated(position, format!("repayment {} is recorded twice", recorded.repayment_id));
+                }
             }
         }
         if let Some(decided) = event.decision() {
@@ -167,17 +193,63 @@ impl<'a> LogCheck<'a> {
     }
 
     fn loan_event(&mut self, position: i64, event: &LoanEvent, stored: &StoredEvent) {
-        let (terms, decision) = match event {
-            LoanEvent::LoanOpened(opened) => (&opened.terms, Some(opened.decision_id)),
-            LoanEvent::LoanImported(imported) => (&imported.terms, None),
+        let (loan_id, owner) = match event {
+            LoanEvent::LoanOpened(opened) => (opened.terms.loan_id, opened.terms.customer_id),
+            LoanEvent::LoanImported(imported) => (imported.terms.loan_id, imported.terms.customer_id),
+            LoanEvent::RepaymentReceived(received) => (received.loan_id, received.customer_id),
         };
-        self.must_be(position, "loan", &stored.aggregate_id, terms.loan_id.get());
-        if terms.customer_id != self.customer {
-            let what =
-                format!("loan {} belongs to customer {}, not {}", terms.loan_id, terms.customer_id, self.customer);
+        self.must_be(position, "loan", &stored.aggregate_id, loan_id.get());
+        if owner != self.customer {
+            self.violated(position, format!("loan {loan_id} belongs to customer {owner}, not {}", self.customer));
+        }
+        match event {
+            LoanEvent::LoanOpened(opened) => {
+                self.loans.entry(loan_id).or_default().by_itself = Some((position, Some(opened.decision_id)));
+            }
+            LoanEvent::LoanImported(_) => self.loans.entry(loan_id).or_default().by_itself = Some((position, None)),
+            LoanEvent::RepaymentReceived(received) => self.repay_again(position, event, received),
+        }
+        self.loans.entry(loan_id).or_default().loan.apply(event.clone());
+    }
+
+    /// The loan as it stood takes the repayment as the event says.
+    fn repay_again(&mut self, position: i64, event: &LoanEvent, received: &RepaymentReceived) {
+        let repaid = self.repayments.entry(received.repayment_id).or_default();
+        if repaid.by_loan.replace((position, RecordRepayment::from(received))).is_some() {
+            self.violated(position, format!("repayment {} is received twice", received.repayment_id));
+        }
+        let command = ReceiveRepayment {
+            repayment_id: received.repayment_id,
+            amount: received.amount,
+            paid_on: received.paid_on,
+            reference: received.reference.clone(),
+            today: received.paid_on,
+            at: received.received_at,
+        };
+        let again = self.loans.entry(received.loan_id).or_default().loan.decide(LoanCommand::Repay(command));
+        if again.as_deref() != Ok(std::slice::from_ref(event)) {
+            let what = format!("repayment {} comes out otherwise when it is taken again", received.repayment_id);
             self.violated(position, what);
         }
-        self.loans.entry(terms.loan_id).or_default().by_itself = Some((position, decision));
+    }
+
+    /// Every repayment stands in its loan's stream and in its customer's, and means the same there.
+    fn repayments_must_match(&mut self) {
+        for (repayment, repaid) in std::mem::take(&mut self.repayments) {
+            match (repaid.by_loan, repaid.by_customer) {
+                (Some((_, received)), Some((_, recorded))) if received == recorded => {}
+                (Some((position, _)), Some(_)) => {
+                    self.violated(position, format!("repayment {repayment} means something else to the customer"));
+                }
+                (Some((position, _)), None) => {
+                    self.violated(position, format!("repayment {repayment} is not told to the customer"));
+                }
+                (None, Some((position, _))) => {
+                    self.violated(position, format!("repayment {repayment} was recorded and not received"));
+                }
+                (None, None) => {}
+            }
+        }
     }
 
     /// Every loan stands in its customer's stream and in its own, granted by the same decision.

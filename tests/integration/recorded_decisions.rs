@@ -73,7 +73,8 @@ fn decided_again(policies: &[Policy], event: &CustomerEvent) -> CustomerEvent {
         CustomerEvent::LoanDeclined(declined) => declined.assessment = assess(&declined.assessment),
         CustomerEvent::CustomerRegistered(_)
         | CustomerEvent::CustomerImported(_)
-        | CustomerEvent::LoanCarriedOver(_) => {
+        | CustomerEvent::LoanCarriedOver(_)
+        | CustomerEvent::RepaymentRecorded(_) => {
             panic!("no decision: {event:?}")
         }
     }

@@ -91,7 +91,7 @@ pub struct CarryOverLoan {
 }
 
 /// What a repayment that its loan has taken means for credit.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordRepayment {
     /// Of which loan.
     pub loan_id: LoanId,

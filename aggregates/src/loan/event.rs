@@ -100,6 +100,17 @@ pub struct RepaymentReceived {
     pub received_at: DateTime<Utc>,
 }
 
+impl LoanEvent {
+    /// The repayment, where the event is one.
+    #[must_use]
+    pub const fn repayment(&self) -> Option<&RepaymentReceived> {
+        match self {
+            Self::RepaymentReceived(received) => Some(received),
+            Self::LoanOpened(_) | Self::LoanImported(_) => None,
+        }
+    }
+}
+
 impl DomainEvent for LoanEvent {
     fn event_type(&self) -> String {
         match self {

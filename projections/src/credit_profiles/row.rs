@@ -29,7 +29,11 @@ impl ReadModel for CreditProfiles {
             LendingEvent::Customer(CustomerEvent::CustomerRegistered(_) | CustomerEvent::CustomerImported(_)) => {
                 change(true)
             }
-            LendingEvent::Customer(CustomerEvent::LoanApproved(_) | CustomerEvent::LoanCarriedOver(_)) => change(false),
+            LendingEvent::Customer(
+                CustomerEvent::LoanApproved(_)
+                | CustomerEvent::LoanCarriedOver(_)
+                | CustomerEvent::RepaymentRecorded(_),
+            ) => change(false),
             LendingEvent::Customer(CustomerEvent::LoanDeclined(_)) | LendingEvent::Loan(_) => None,
         }
     }

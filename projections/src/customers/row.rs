@@ -71,7 +71,10 @@ impl ReadModel for Customers {
                 Some(Change { id: event.customer_id.get(), begins: true })
             }
             LendingEvent::Customer(
-                CustomerEvent::LoanApproved(_) | CustomerEvent::LoanDeclined(_) | CustomerEvent::LoanCarriedOver(_),
+                CustomerEvent::LoanApproved(_)
+                | CustomerEvent::LoanDeclined(_)
+                | CustomerEvent::LoanCarriedOver(_)
+                | CustomerEvent::RepaymentRecorded(_),
             )
             | LendingEvent::Loan(_) => None,
         }
@@ -89,7 +92,10 @@ impl ReadModel for Customers {
                 *row = Some(Row::new(event.customer_id, external_id, &event.personal, credit, event.imported_at));
             }
             LendingEvent::Customer(
-                CustomerEvent::LoanApproved(_) | CustomerEvent::LoanDeclined(_) | CustomerEvent::LoanCarriedOver(_),
+                CustomerEvent::LoanApproved(_)
+                | CustomerEvent::LoanDeclined(_)
+                | CustomerEvent::LoanCarriedOver(_)
+                | CustomerEvent::RepaymentRecorded(_),
             )
             | LendingEvent::Loan(_) => {}
         }

@@ -79,7 +79,8 @@ pub async fn current_of(
 ) -> Result<Vec<LoanView>, sqlx::Error> {
     sqlx::query_as(
         "select loan_id, principal, interest_rate, instalment, tenure, instalments_paid
-         from read_models.loans where customer_id = $1 and ends_on >= $2
+         from read_models.loans
+         where customer_id = $1 and ends_on >= $2 and (settled_on is null or settled_on > $2)
          order by loan_id limit $3",
     )
     .bind(customer.get())

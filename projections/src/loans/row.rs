@@ -26,6 +26,8 @@ pub(crate) struct Row {
     started_on: NaiveDate,
     ends_on: NaiveDate,
     opened_at: DateTime<Utc>,
+    outstanding: Option<Decimal>,
+    settled_on: Option<NaiveDate>,
 }
 
 /// A count of instalments; a tenure, which bounds them all, is at most 480.
@@ -49,6 +51,8 @@ impl Row {
             started_on: terms.started_on,
             ends_on: terms.ends_on,
             opened_at: kept(opened_at),
+            outstanding: None,
+            settled_on: None,
         }
     }
 }
@@ -68,6 +72,8 @@ impl ReadModel for Loans {
         Column("started_on", "date"),
         Column("ends_on", "date"),
         Column("opened_at", "timestamptz"),
+        Column("outstanding", "numeric"),
+        Column("settled_on", "date"),
     ];
     type Row = Row;
 
@@ -78,6 +84,9 @@ impl ReadModel for Loans {
             }
             LendingEvent::Loan(LoanEvent::LoanImported(imported)) => {
                 Some(Change { id: imported.terms.loan_id.get(), begins: true })
+            }
+            LendingEvent::Loan(LoanEvent::RepaymentReceived(received)) => {
+                Some(Change { id: received.loan_id.get(), begins: false })
             }
             LendingEvent::Customer(_) => None,
         }
@@ -92,6 +101,12 @@ impl ReadModel for Loans {
             LendingEvent::Loan(LoanEvent::LoanImported(imported)) => {
                 let loan = Row::new(&imported.terms, imported.instalments_paid_on_time, imported.imported_at);
                 *row = Some(Row { external_id: imported.external_id.clone(), ..loan });
+            }
+            LendingEvent::Loan(LoanEvent::RepaymentReceived(received)) => {
+                let loan = row.as_mut().ok_or(FoldError::UnknownLoan(received.loan_id))?;
+                loan.instalments_paid = count(received.instalments_paid);
+                loan.outstanding = Some(received.outstanding.amount());
+                loan.settled_on = received.settled.then_some(received.paid_on);
             }
             LendingEvent::Customer(_) => {}
         }
@@ -116,6 +131,8 @@ impl ReadModel for Loans {
             Some(row.started_on.to_string()),
             Some(row.ends_on.to_string()),
             Some(row.opened_at.to_rfc3339()),
+            row.outstanding.map(|amount| amount.normalize().to_string()),
+            row.settled_on.map(|day| day.to_string()),
         ]
     }
 }
