@@ -134,7 +134,7 @@ impl App {
             None => None,
         };
         let wake = Wake::new(bus.clone());
-        let progress = Arc::new(Progress::default());
+        let progress = Arc::new(Progress::new(databases.lives.clone()));
         let workers = Workers::default();
         let (watched, read_models) = (Arc::clone(&progress), databases.read_models.clone());
         workers.spawn(|stop| async move { watched.watch_database(&read_models, stop).await });
@@ -146,7 +146,7 @@ impl App {
             workers.spawn(|stop| relay.run(stop));
         }
         if has(config, Role::Projector) {
-            let Databases { log, read_models } = databases.clone();
+            let Databases { log, read_models, .. } = databases.clone();
             let projector = Projector {
                 process: process_name(),
                 log,

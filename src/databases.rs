@@ -1,9 +1,11 @@
 //! The pools of connections: the log's and the read models'.
 
 use std::str::FromStr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection};
 
 use crate::replay::Replay;
@@ -18,6 +20,43 @@ pub struct Databases {
     pub log: PgPool,
     /// Of the read models.
     pub read_models: PgPool,
+    /// Of the read models' server.
+    pub lives: Lives,
+}
+
+/// How often a server was seen to have come to life again. What it committed without waiting for the disk may be gone
+/// after a crash, so what was known of it before is not known after.
+#[derive(Clone, Default)]
+pub struct Lives(Arc<LivesSeen>);
+
+#[derive(Default)]
+struct LivesSeen {
+    count: AtomicU64,
+    last: Mutex<Option<String>>,
+}
+
+impl Lives {
+    /// How often so far. Whoever holds a connection that was made since a crash, finds it counted.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.0.count.load(Ordering::SeqCst)
+    }
+
+    /// Looks, over a new connection, whether the server is in another life. A crash of any of its processes resets its
+    /// statistics; a start changes its start time.
+    async fn look(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        let life: String = sqlx::query_scalar(
+            "select concat(pg_postmaster_start_time(), ' ', (select stats_reset from pg_stat_bgwriter))",
+        )
+        .fetch_one(connection)
+        .await?;
+        let mut last = self.0.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.as_ref().is_some_and(|last| *last != life) {
+            self.0.count.fetch_add(1, Ordering::SeqCst);
+        }
+        *last = Some(life);
+        Ok(())
+    }
 }
 
 impl Databases {
@@ -30,13 +69,20 @@ impl Databases {
         let log = options(log_url)?.options([("synchronous_commit", "on")]);
         // The read models are folded from the log and move with their checkpoints, so a crash that takes the last
         // commits of both takes nothing that is not folded again.
-        let read_models = options(read_models_url)?.options([("synchronous_commit", "off")]);
+        let read_models_options = options(read_models_url)?.options([("synchronous_commit", "off")]);
         // One connection first: its error says what is wrong, where a pool would only say that it waited.
-        for options in [&log, &read_models] {
+        for options in [&log, &read_models_options] {
             options.connect().await?.close().await?;
         }
         let pool = || PgPoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT);
-        Ok(Self { log: pool().connect_with(log).await?, read_models: pool().connect_with(read_models).await? })
+        let lives = Lives::default();
+        let watched = lives.clone();
+        let read_models = pool().after_connect(move |connection, _| {
+            let watched = watched.clone();
+            Box::pin(async move { watched.look(connection).await })
+        });
+        let read_models = read_models.connect_with(read_models_options).await?;
+        Ok(Self { log: pool().connect_with(log).await?, read_models, lives })
     }
 
     /// What replays with them, in this process's name.

@@ -1,9 +1,10 @@
 //! How far the read models have come, for whoever waits for a write to become visible.
 //!
 //! Workers of this process report their checkpoints as they commit them. For workers elsewhere the checkpoints are
-//! read from the database, but only while somebody waits.
+//! read from the database, but only while somebody waits. When the database comes back from a crash, all of that is
+//! forgotten: its last commits may be gone.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use projections::{PARTITIONS, Partition, Projection, checkpoint};
@@ -11,6 +12,7 @@ use sqlx::PgPool;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::databases::Lives;
 use crate::store::reader::last_in_partition;
 use crate::store::tail::settled_head;
 
@@ -21,6 +23,9 @@ const SETTLE_WITHIN: Duration = Duration::from_secs(2);
 /// The last applied position of every projection and partition.
 pub struct Progress {
     slots: Vec<watch::Sender<i64>>,
+    lives: Lives,
+    /// In which life of the database the slots were reported.
+    life: AtomicU64,
     waiting: AtomicUsize,
     someone_waits: Notify,
 }
@@ -34,14 +39,30 @@ impl Drop for Waiting<'_> {
     }
 }
 
-impl Default for Progress {
-    fn default() -> Self {
-        let slots = (0..SLOTS).map(|_| watch::Sender::new(0)).collect();
-        Self { slots, waiting: AtomicUsize::new(0), someone_waits: Notify::new() }
-    }
-}
-
 impl Progress {
+    /// Nothing known yet.
+    #[must_use]
+    pub fn new(lives: Lives) -> Self {
+        let slots = (0..SLOTS).map(|_| watch::Sender::new(0)).collect();
+        let (life, waiting) = (AtomicU64::new(lives.count()), AtomicUsize::new(0));
+        Self { slots, lives, life, waiting, someone_waits: Notify::new() }
+    }
+
+    /// In which life the database is. What was known in an earlier one is forgotten by this.
+    pub fn life(&self) -> u64 {
+        let life = self.lives.count();
+        if self.life.swap(life, Ordering::SeqCst) != life {
+            self.forget();
+        }
+        life
+    }
+
+    fn forget(&self) {
+        for slot in &self.slots {
+            slot.send_replace(0);
+        }
+    }
+
     fn slot(&self, projection: Projection, partition: Partition) -> &watch::Sender<i64> {
         &self.slots[projection.index() * usize::from(PARTITIONS) + partition.index()]
     }
@@ -52,9 +73,12 @@ impl Progress {
         *self.slot(projection, partition).borrow()
     }
 
-    /// A worker of this process stands at `position`; after a crash of the database that may be earlier than before.
-    pub fn set(&self, projection: Projection, partition: Partition, position: i64) {
-        self.slot(projection, partition).send_replace(position);
+    /// A worker of this process stands at `position`, in that life of the database; after a crash it may be earlier
+    /// than before.
+    pub fn set(&self, life: u64, projection: Projection, partition: Partition, position: i64) {
+        if self.life() == life {
+            self.slot(projection, partition).send_replace(position);
+        }
     }
 
     /// A checkpoint was read; what a worker has reported since stands.
@@ -70,6 +94,7 @@ impl Progress {
     /// `at_most`.
     pub async fn reached(&self, partition: Partition, position: i64, at_most: Duration) -> bool {
         let _waiting = self.waiting();
+        self.life();
         let all = async {
             for projection in Projection::ALL {
                 // The sender lives as long as `self`, so waiting ends only by being there.
@@ -118,7 +143,10 @@ impl Progress {
     }
 
     async fn look(&self, read_models: &PgPool) {
+        let life = self.life();
         match checkpoint::load_all(read_models).await {
+            // Read over a connection from before a crash, they are of an earlier life.
+            Ok(_) if self.life() != life => {}
             Ok(checkpoints) => {
                 for (projection, partition, checkpoint) in checkpoints {
                     self.raise(projection, partition, checkpoint.position);
@@ -126,9 +154,7 @@ impl Progress {
             }
             Err(error) => {
                 // A database that crashed may come back with earlier checkpoints: believe nothing until they are read.
-                for slot in &self.slots {
-                    slot.send_replace(0);
-                }
+                self.forget();
                 tracing::debug!(%error, "could not read the checkpoints");
             }
         }

@@ -32,18 +32,33 @@ fn parse(token: &HeaderValue) -> Option<LogPlace> {
 }
 
 /// A query's place in time: extracting it waits until the read models have what the request's token stands for.
-pub(super) struct Fresh;
+#[must_use = "`confirm` says whether what was read since is as fresh"]
+pub(super) struct Fresh {
+    /// In which life of the database that was so; `None` without a token.
+    life: Option<u64>,
+}
+
+impl Fresh {
+    /// What was read since is as fresh as was asked for, unless the database has crashed between.
+    pub(super) fn confirm(&self, api: &Api) -> Result<(), Problem> {
+        match self.life {
+            Some(life) if api.progress.life() != life => Err(Problem::not_yet_visible()),
+            Some(_) | None => Ok(()),
+        }
+    }
+}
 
 impl FromRequestParts<Api> for Fresh {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
-        let Some(token) = parts.headers.get(CONSISTENCY_TOKEN) else { return Ok(Self) };
+        let Some(token) = parts.headers.get(CONSISTENCY_TOKEN) else { return Ok(Self { life: None }) };
         let place = parse(token).ok_or_else(|| {
             Problem::invalid_field("Consistency-Token", "must be a token that a command answered with")
         })?;
+        let life = Some(api.progress.life());
         if api.progress.reached(place.partition, place.position, api.visibility_timeout).await {
-            Ok(Self)
+            Ok(Self { life })
         } else {
             Err(Problem::not_yet_visible())
         }

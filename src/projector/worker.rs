@@ -89,6 +89,7 @@ impl Worker {
     }
 
     async fn work(&mut self, deliveries: &mut mpsc::Receiver<Delivery>) -> Result<(), WorkerError> {
+        let life = self.projector.progress.life();
         let held = checkpoint::load(&self.projector.read_models, self.target, self.partition).await;
         let held = held.map_err(WorkerError::Checkpoint)?;
         if held.version > self.projection().version() {
@@ -96,7 +97,7 @@ impl Worker {
             return Ok(());
         }
         self.checkpoint = held.position;
-        self.report();
+        self.report(life);
         let head = settled_head(&self.projector.log, SETTLE_WITHIN).await.map_err(WorkerError::Log)?;
         // Where that is not known, deliveries say how far to go.
         if let Some(head) = head {
@@ -168,9 +169,10 @@ impl Worker {
             self.cautious = self.cautious.saturating_sub(batch.len());
         }
         if reached > self.checkpoint {
+            let life = self.projector.progress.life();
             let read_models = &self.projector.read_models;
             let parkings = apply(read_models, self.target, self.partition, self.checkpoint, reached, batch).await?;
-            self.moved_to(reached, batch.len(), &parkings);
+            self.moved_to(reached, batch.len(), &parkings, life);
         }
         Ok(())
     }
@@ -191,6 +193,7 @@ impl Worker {
 
     /// Applies one event by itself, noting beforehand that it is tried; parks it when that was noted too often.
     async fn apply_alone(&mut self, event: &StoredEvent) -> Result<(), WorkerError> {
+        let life = self.projector.progress.life();
         let read_models = &self.projector.read_models;
         let attempts = checkpoint::suspect(read_models, self.target, self.partition, event.position)
             .await
@@ -202,23 +205,23 @@ impl Worker {
             let alone = std::slice::from_ref(event);
             apply(read_models, self.target, self.partition, self.checkpoint, event.position, alone).await?
         };
-        self.moved_to(event.position, 1, &parkings);
+        self.moved_to(event.position, 1, &parkings, life);
         Ok(())
     }
 
-    fn moved_to(&mut self, position: i64, events: usize, parkings: &Parkings) {
+    fn moved_to(&mut self, position: i64, events: usize, parkings: &Parkings, life: u64) {
         self.checkpoint = position;
         self.has_applied = true;
         self.pulse.applied(events);
-        self.report();
+        self.report(life);
         for (customer_id, position) in parkings {
             let projection = self.projection();
             tracing::error!(%projection, customer_id, position, "an event cannot be applied; its customer is parked");
         }
     }
 
-    fn report(&self) {
-        self.projector.progress.set(self.projection(), self.partition, self.checkpoint);
+    fn report(&self, life: u64) {
+        self.projector.progress.set(life, self.projection(), self.partition, self.checkpoint);
     }
 }
 

@@ -68,7 +68,7 @@ struct Loan {
 
 pub(in crate::http) async fn credit_score(
     State(api): State<Api>,
-    _: Fresh,
+    fresh: Fresh,
     customer_id: PathText,
     mut parameters: Parameters,
 ) -> Result<Json<CreditScore>, Problem> {
@@ -83,6 +83,7 @@ pub(in crate::http) async fn credit_score(
             (day, past_profile(&api, customer_id, day).await?)
         }
     };
+    fresh.confirm(&api)?;
     let profile = profile.ok_or_else(|| Problem::not_found("customer_id", customer_id))?;
     Ok(Json(render(&api, customer_id, &profile, &profile.standing(day)?)))
 }

@@ -28,11 +28,12 @@ pub(in crate::http) struct Eligibility {
 
 pub(in crate::http) async fn check_eligibility(
     State(api): State<Api>,
-    _: Fresh,
+    fresh: Fresh,
     body: JsonBody,
 ) -> Result<Json<Eligibility>, Problem> {
     let (customer_id, application) = application::parse(&body)?;
     let profile = credit_profiles::find(&api.read_models, customer_id).await?;
+    fresh.confirm(&api)?;
     let profile = profile.ok_or_else(|| Problem::not_found("customer_id", customer_id))?;
     let assessment = api.policy.assess(profile.standing(api.calendar.today())?, application)?;
     Ok(Json(Eligibility {

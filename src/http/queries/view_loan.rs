@@ -69,23 +69,26 @@ impl From<LoanView> for CurrentLoan {
 
 pub(in crate::http) async fn view_loan(
     State(api): State<Api>,
-    _: Fresh,
+    fresh: Fresh,
     loan_id: PathText,
 ) -> Result<Json<LoanWithCustomer>, Problem> {
     let loan_id: LoanId = path_id("loan_id", &loan_id)?;
     let found = loans::find_with_borrower(&api.read_models, loan_id).await?;
+    fresh.confirm(&api)?;
     let found = found.ok_or_else(|| Problem::not_found("loan_id", loan_id))?;
     Ok(Json(found.into()))
 }
 
 pub(in crate::http) async fn view_loans(
     State(api): State<Api>,
-    _: Fresh,
+    fresh: Fresh,
     customer_id: PathText,
 ) -> Result<Json<Vec<CurrentLoan>>, Problem> {
     let customer_id: CustomerId = path_id("customer_id", &customer_id)?;
     let found = loans::current_of(&api.read_models, customer_id, api.calendar.today()).await?;
-    if found.is_empty() && !customers::exists(&api.read_models, customer_id).await? {
+    let is_known = !found.is_empty() || customers::exists(&api.read_models, customer_id).await?;
+    fresh.confirm(&api)?;
+    if !is_known {
         return Err(Problem::not_found("customer_id", customer_id));
     }
     Ok(Json(found.into_iter().map(CurrentLoan::from).collect()))
