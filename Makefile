@@ -62,3 +62,9 @@ clean-data: ## remove .data, the data of `make run`, if no service runs on it
 		fi; \
 	done
 	rm -rf .data
+
+# `make chaos CHAOS_SECONDS=3600` runs longer; a run that fails names the CHAOS_SEED that repeats it.
+.PHONY: chaos
+CHAOS_SECONDS ?= 600
+chaos: setup ## kill, freeze and wipe servers and processes under load for CHAOS_SECONDS (600), then judge the log
+	CHAOS_SECONDS=$(CHAOS_SECONDS) $(if $(CHAOS_SEED),CHAOS_SEED=$(CHAOS_SEED) )cargo test --workspace --test integration chaos -- --nocapture

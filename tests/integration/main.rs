@@ -7,6 +7,7 @@
 )]
 
 mod bad_input;
+mod chaos;
 mod concurrency;
 mod delivery;
 mod endpoints;
