@@ -155,6 +155,7 @@ impl App {
                 wake: wake.clone(),
                 progress: Arc::clone(&progress),
                 outdated: Outdated::default(),
+                alone: Arc::default(),
             };
             workers.spawn(|stop| projector.run(stop));
             workers.spawn(|stop| watch(databases.replay(), stop));

@@ -12,6 +12,8 @@ use crate::replay::Replay;
 
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 const SLOW_STATEMENT: Duration = Duration::from_secs(1);
+const REPLAY_CONNECTIONS: u32 = 10;
+const REPLAY_IDLE: Duration = Duration::from_secs(30);
 
 /// Connections to both databases; they may be one.
 #[derive(Clone)]
@@ -22,6 +24,8 @@ pub struct Databases {
     pub read_models: PgPool,
     /// Of the read models' server.
     pub lives: Lives,
+    /// Of the read models, for replays: while a swap holds the workers up, they hold all the others.
+    replays: PgPool,
 }
 
 /// How often a server was seen to have come to life again. What it committed without waiting for the disk may be gone
@@ -75,6 +79,11 @@ impl Databases {
             options.connect().await?.close().await?;
         }
         let pool = || PgPoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT);
+        let replays = PgPoolOptions::new()
+            .max_connections(REPLAY_CONNECTIONS)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .idle_timeout(REPLAY_IDLE)
+            .connect_lazy_with(read_models_options.clone());
         let lives = Lives::default();
         let watched = lives.clone();
         let read_models = pool().after_connect(move |connection, _| {
@@ -82,17 +91,18 @@ impl Databases {
             Box::pin(async move { watched.look(connection).await })
         });
         let read_models = read_models.connect_with(read_models_options).await?;
-        Ok(Self { log: pool().connect_with(log).await?, read_models, lives })
+        Ok(Self { log: pool().connect_with(log).await?, read_models, lives, replays })
     }
 
     /// What replays with them, in this process's name.
     #[must_use]
     pub fn replay(&self) -> Replay {
-        Replay { log: self.log.clone(), read_models: self.read_models.clone(), process: process_name() }
+        Replay { log: self.log.clone(), read_models: self.replays.clone(), process: process_name() }
     }
 
     /// Closes both, waiting for connections that are in use.
     pub async fn close(&self) {
+        self.replays.close().await;
         self.read_models.close().await;
         self.log.close().await;
     }

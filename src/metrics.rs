@@ -1,6 +1,9 @@
 //! What Prometheus asks for: how log and read models stand, read from the databases when it asks, so that any process
 //! with the API answers for all of them.
 
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::family::Family;
@@ -29,8 +32,7 @@ struct OfState {
     state: &'static str,
 }
 
-type ByProjection = Family<OfProjection, Gauge>;
-type ByPartition = Family<OfPartition, Gauge>;
+type SecondsGauge = Gauge<f64, AtomicU64>;
 
 const STATES: [(State, &str); 5] = [
     (State::Live, "live"),
@@ -54,8 +56,8 @@ pub fn render(status: &Status) -> Result<String, std::fmt::Error> {
     Ok(text)
 }
 
-fn milliseconds(seconds: Option<Seconds>) -> i64 {
-    seconds.unwrap_or_default().milliseconds
+fn seconds(time: Seconds) -> f64 {
+    Duration::from_millis(u64::try_from(time.milliseconds).unwrap_or(0)).as_secs_f64()
 }
 
 fn log(registry: &mut Registry, status: &Status) {
@@ -69,22 +71,30 @@ fn log(registry: &mut Registry, status: &Status) {
 }
 
 fn by_projection(registry: &mut Registry, items: &[ProjectionStatus]) {
-    type Value = fn(&ProjectionStatus) -> i64;
-    let gauges: [(&str, &str, Value); 5] = [
+    type Count = fn(&ProjectionStatus) -> i64;
+    let counts: [(&str, &str, Count); 3] = [
         ("projection_lag_events", "Events of the log not yet applied", |item| item.lag_events),
-        ("projection_lag_milliseconds", "Age of the oldest event not yet applied", |item| {
-            item.lag_seconds.milliseconds
-        }),
         ("projection_parked", "Customers whose events are withheld", |item| item.parked),
-        ("projection_parked_age_milliseconds", "Since the first of them was parked", |item| {
-            milliseconds(item.parked_for_seconds)
-        }),
         ("projection_events_per_second", "Events applied a second, of late", |item| item.events_per_second),
     ];
-    for (name, help, value) in gauges {
-        let family = ByProjection::default();
+    for (name, help, value) in counts {
+        let family = Family::<OfProjection, Gauge>::default();
         for item in items {
             family.get_or_create(&OfProjection { projection: item.name }).set(value(item));
+        }
+        registry.register(name, help, family);
+    }
+    type Age = fn(&ProjectionStatus) -> Seconds;
+    let ages: [(&str, &str, Age); 2] = [
+        ("projection_lag_seconds", "Age of the oldest event not yet applied", |item| item.lag_seconds),
+        ("projection_parked_seconds", "Since the first of the withheld customers was parked", |item| {
+            item.parked_for_seconds.unwrap_or_default()
+        }),
+    ];
+    for (name, help, value) in ages {
+        let family = Family::<OfProjection, SecondsGauge>::default();
+        for item in items {
+            family.get_or_create(&OfProjection { projection: item.name }).set(seconds(value(item)));
         }
         registry.register(name, help, family);
     }
@@ -99,17 +109,18 @@ fn by_projection(registry: &mut Registry, items: &[ProjectionStatus]) {
 }
 
 fn by_partition(registry: &mut Registry, items: &[ProjectionStatus]) {
-    let (checkpoints, heartbeats) = (ByPartition::default(), ByPartition::default());
+    let checkpoints = Family::<OfPartition, Gauge>::default();
+    let heartbeats = Family::<OfPartition, SecondsGauge>::default();
     for item in items {
         for partition in &item.partitions {
             let label = OfPartition { projection: item.name, partition: partition.partition };
             checkpoints.get_or_create(&label).set(partition.checkpoint);
             if let Some(age) = partition.heartbeat_age_seconds {
-                heartbeats.get_or_create(&label).set(age.milliseconds);
+                heartbeats.get_or_create(&label).set(seconds(age));
             }
         }
     }
     registry.register("projection_checkpoint_position", "Last position applied", checkpoints);
     let help = "Since the partition's worker was last seen to go round";
-    registry.register("projection_heartbeat_age_milliseconds", help, heartbeats);
+    registry.register("projection_heartbeat_age_seconds", help, heartbeats);
 }

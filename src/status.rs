@@ -14,8 +14,10 @@ use sqlx::PgPool;
 use crate::store::gap::{LongAppender, long_appenders};
 use crate::store::reader::head;
 
-/// Up to so many events beyond the slowest checkpoint are counted; those beyond are estimated.
-const COUNTED_EVENTS: i64 = 100_000;
+/// Up to so many events beyond a checkpoint are counted; those beyond are estimated.
+const COUNTED_EVENTS: i64 = 1000;
+/// Within so many positions they are looked for: a partition has one in eight of them, or about that.
+const LOOKED_AT_POSITIONS: i64 = 100_000;
 /// A worker that was not seen to go round for longer is stalled.
 const STALLED_MILLISECONDS: i64 = 15_000;
 /// What is applied within this time is no lag to speak of.
@@ -99,7 +101,7 @@ pub struct ProjectionStatus {
     pub rows_version: i16,
     /// The gravest of its partitions.
     pub state: State,
-    /// Events that it has not applied: counted up to a hundred thousand, estimated beyond.
+    /// Events that it has not applied: counted up to a thousand a partition, estimated beyond.
     pub lag_events: i64,
     /// The age of the oldest of them.
     pub lag_seconds: Seconds,
@@ -282,7 +284,7 @@ fn partition_status(
     }
 }
 
-/// What each slot has not applied, by one look at the log's end.
+/// What each slot has not applied, by a bounded look at what follows its checkpoint.
 async fn lags(
     log: &PgPool,
     checkpoints: &HashMap<Slot, Checkpoint>,
@@ -294,29 +296,26 @@ async fn lags(
         .map(|slot| (slot, checkpoints.get(&slot).map_or(0, |held| held.position)))
         .collect();
     let rows: Vec<(String, i16, i64, i64, i64)> = sqlx::query_as(
-        "with slot as (
-             select * from unnest($1::text[], $2::smallint[], $3::bigint[]) as slot (projection, partition, position)
-         ), pending as materialized (
-             select customer_id % $4 as partition, position, recorded_at from events
-             where position > (select min(position) from slot) order by position limit $5
-         )
-         select projection, slot.partition, count(*), max(pending.position),
-                (extract(epoch from clock_timestamp() - min(recorded_at)) * 1000)::bigint
-         from slot join pending on pending.partition = slot.partition and pending.position > slot.position
-         group by projection, slot.partition",
+        "select projection, partition, pending.events, pending.last,
+                (extract(epoch from clock_timestamp() - pending.oldest) * 1000)::bigint
+         from unnest($1::text[], $2::smallint[], $3::bigint[]) as slot (projection, partition, applied),
+              lateral (select count(*) as events, max(position) as last, min(recorded_at) as oldest from
+                           (select position, recorded_at from events
+                            where position > applied and position <= applied + $6 and customer_id % $4 = partition
+                            order by position limit $5) counted) pending
+         where pending.events > 0",
     )
     .bind(slots.iter().map(|((projection, _), _)| projection.name()).collect::<Vec<_>>())
     .bind(slots.iter().map(|((_, partition), _)| i16::from(partition.number())).collect::<Vec<_>>())
     .bind(slots.iter().map(|(_, position)| *position).collect::<Vec<_>>())
     .bind(i64::from(PARTITIONS))
     .bind(COUNTED_EVENTS)
+    .bind(LOOKED_AT_POSITIONS)
     .fetch_all(log)
     .await?;
-    let slowest = slots.iter().map(|(_, position)| *position).min().unwrap_or(0);
-    // Where not all were counted, what lies beyond is taken to be spread evenly.
-    let was_cut_off = head - slowest > COUNTED_EVENTS;
     let lag = |(projection, partition, count, last, age): (String, i16, i64, i64, i64)| {
-        let beyond = if was_cut_off { (head - last).max(0) / i64::from(PARTITIONS) } else { 0 };
+        // Where not all were counted, what lies beyond is taken to be spread evenly.
+        let beyond = if count < COUNTED_EVENTS { 0 } else { (head - last).max(0) / i64::from(PARTITIONS) };
         Some((slot(&projection, partition)?, Lag { events: count + beyond, age: Seconds { milliseconds: age } }))
     };
     Ok(rows.into_iter().filter_map(lag).collect())

@@ -29,16 +29,39 @@ pub enum UnreadableEvent {
         version: String,
     },
     /// The payload is not that event.
-    #[error("the payload of event '{event_type}', version {version}, cannot be read")]
+    #[error("the payload of event '{event_type}', version {version}, cannot be read: {reason}")]
     Payload {
         /// The event's type.
         event_type: String,
         /// The version it was written in.
         version: String,
-        /// What the decoder says.
-        source: serde_json::Error,
+        /// What the decoder says, without the values that it quotes: they may be names, numbers and incomes.
+        reason: String,
     },
 }
+
+/// A decoder's message without the values in it: `invalid type: string "Asha", expected u8` speaks of `string …`.
+fn without_values(error: &serde_json::Error) -> String {
+    let message = error.to_string();
+    let mut text = String::with_capacity(message.len());
+    let mut rest = message.as_str();
+    while let Some(found) = VALUES.iter().filter_map(|(before, quote)| Some((rest.find(before)?, before, quote))).min()
+    {
+        let (place, before, quote) = found;
+        let begins = place + before.len();
+        text.push_str(&rest[..begins]);
+        text.push('…');
+        // A quoted text may hold quotes itself: what follows the last of them is the decoder's own again.
+        let end = if *quote == '"' { rest[begins..].rfind(*quote) } else { rest[begins..].find(*quote) };
+        rest = end.map_or("", |end| &rest[begins + end..]);
+    }
+    text.push_str(rest);
+    text
+}
+
+/// What stands before a value in a decoder's message, and the quote that ends it.
+const VALUES: [(&str, char); 5] =
+    [("string \"", '"'), ("integer `", '`'), ("floating point `", '`'), ("character `", '`'), ("boolean `", '`')];
 
 impl LendingEvent {
     /// Decodes a stored event.
@@ -51,10 +74,10 @@ impl LendingEvent {
         version: &str,
         payload: &str,
     ) -> Result<Self, UnreadableEvent> {
-        let unreadable = |source| UnreadableEvent::Payload {
+        let unreadable = |error: serde_json::Error| UnreadableEvent::Payload {
             event_type: event_type.to_owned(),
             version: version.to_owned(),
-            source,
+            reason: without_values(&error),
         };
         let event = match aggregate_type {
             Customer::TYPE => Self::Customer(serde_json::from_str(payload).map_err(unreadable)?),
@@ -69,5 +92,25 @@ impl LendingEvent {
             return Err(UnreadableEvent::Version { event_type: event_type.to_owned(), version: version.to_owned() });
         }
         Ok(event)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_values;
+
+    fn message<T: serde::de::DeserializeOwned + std::fmt::Debug>(json: &str) -> String {
+        without_values(&serde_json::from_str::<T>(json).unwrap_err())
+    }
+
+    #[test]
+    fn what_a_decoder_quotes_of_the_payload_is_left_out() {
+        assert_eq!(
+            message::<u8>("\"Asha \\\"A\\\" Rao\""),
+            "invalid type: string \"…\", expected u8 at line 1 column 16"
+        );
+        assert_eq!(message::<String>("50000"), "invalid type: integer `…`, expected a string at line 1 column 5");
+        assert_eq!(message::<u8>("50000"), "invalid value: integer `…`, expected u8 at line 1 column 5");
+        assert_eq!(message::<[u8; 2]>("[1]"), "invalid length 1, expected an array of length 2 at line 1 column 3");
     }
 }

@@ -6,8 +6,7 @@ alter table read_models.checkpoints
     add column version  smallint not null default 1,
     -- How many customers of the partition are parked.
     add column parked   integer  not null default 0,
-    -- How often a worker has begun on the next events and not come to their end, and which of them it was seen to
-    -- fail at.
+    -- How often a worker has begun on the next events and not come to their end; with a suspect, on that event alone.
     add column attempts smallint not null default 0,
     add column suspect  bigint;
 
@@ -20,6 +19,8 @@ create table read_models.parked (
     position    bigint      not null,
     event_type  text        not null,
     error       text        not null,
+    -- Whether the event could not be read at all: a newer build may.
+    unreadable  boolean     not null default false,
     attempts    integer     not null default 1,
     parked_at   timestamptz not null default now(),
     tried_at    timestamptz not null default now(),
@@ -42,6 +43,10 @@ create table read_models.rebuilds (
     projections       text[]      not null,
     phase             text        not null default 'waiting' check (phase in
         ('waiting', 'filling', 'checking', 'indexing', 'catching_up', 'swapping', 'done', 'failed', 'cancelled')),
+    -- The versions of the folds that fill it in, in the order of its projections.
+    versions          smallint[],
+    -- How often it was taken up since it last made progress.
+    take_ups          smallint    not null default 0,
     -- The log's settled head when filling began: the bulk of the replay ends there.
     up_to             bigint,
     events            bigint      not null default 0,

@@ -109,7 +109,8 @@ async fn apply_singly(
             Ok(()) => savepoint.commit().await?,
             Err(error) if error.is_poison() => {
                 savepoint.rollback().await?;
-                let failure = Failure::of(event, &error);
+                let unreadable = matches!(error, ApplyError::Unreadable(_));
+                let failure = Failure::of(event, &error, unreadable);
                 parked::park(&mut transaction, target, event.customer_id, &failure).await?;
                 parked.insert(event.customer_id.get());
                 parkings.push((event.customer_id.get(), event.position));
@@ -134,7 +135,7 @@ pub async fn park_untried(
 ) -> Result<(), ApplyError> {
     let mut transaction = pool.begin().await?;
     move_checkpoint(&mut transaction, target, event.partition(), from, event.position).await?;
-    parked::park(&mut transaction, target, event.customer_id, &Failure::of(event, reason)).await?;
+    parked::park(&mut transaction, target, event.customer_id, &Failure::of(event, reason, false)).await?;
     transaction.commit().await?;
     Ok(())
 }

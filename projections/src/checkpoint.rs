@@ -116,8 +116,23 @@ pub async fn advance(
     .await
 }
 
-/// Notes that a worker begins on the events after `position`; answers how often that was so since the checkpoint last
-/// moved. A worker that never comes to the end of them, with its process or without, is found out by this.
+/// What is known of attempts that did not come to their end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, sqlx::FromRow)]
+pub struct Attempts {
+    /// How many, this one among them: on the suspect where there is one, else on whatever follows the checkpoint.
+    pub attempts: i16,
+    /// The event that was being applied alone when an attempt ended.
+    pub suspect: Option<i64>,
+}
+
+/// What is noted here must outlive a crash of the database, which may well be what the next event causes. (Read models
+/// commit without waiting for the disk.)
+const DURABLY: &str = "(select set_config('synchronous_commit', 'on', true)) is not null";
+/// Attempts are counted up to here.
+const MAX_ATTEMPTS: i16 = 1000;
+
+/// Notes that a worker begins on the events after `position`. Whoever never comes to their end, with its process or
+/// without, is found out by this.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -126,25 +141,27 @@ pub async fn begin_attempt(
     target: Target,
     partition: Partition,
     position: i64,
-) -> Result<i16, sqlx::Error> {
-    let attempts = sqlx::query_scalar(
+) -> Result<Attempts, sqlx::Error> {
+    let sql = format!(
         "insert into read_models.checkpoints as held (projection, partition, position, version, attempts)
-         values ($1, $2, 0, $4, 1)
+         select $1, $2, 0, $4, 1 where {DURABLY}
          on conflict (projection, partition) do update
-             set attempts = held.attempts + case when held.suspect is null then 1 else 0 end
+             set attempts = least(held.attempts + case when held.suspect is null then 1 else 0 end, $5)
              where held.position = $3
-         returning attempts",
-    )
-    .bind(target.name())
-    .bind(i16::from(partition.number()))
-    .bind(position)
-    .bind(target.projection().version())
-    .fetch_optional(executor)
-    .await?;
-    Ok(attempts.unwrap_or(0))
+         returning attempts, suspect"
+    );
+    let attempts = sqlx::query_as(&sql)
+        .bind(target.name())
+        .bind(i16::from(partition.number()))
+        .bind(position)
+        .bind(target.projection().version())
+        .bind(MAX_ATTEMPTS)
+        .fetch_optional(executor)
+        .await?;
+    Ok(attempts.unwrap_or_default())
 }
 
-/// Notes that the event at `suspect` is about to be applied alone; answers how often that was so.
+/// Notes that the first event after `position`, at `suspect`, is about to be applied alone.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -152,18 +169,45 @@ pub async fn suspect(
     executor: impl PgExecutor<'_>,
     target: Target,
     partition: Partition,
+    position: i64,
     suspect: i64,
-) -> Result<i16, sqlx::Error> {
-    let attempts = sqlx::query_scalar(
+) -> Result<Attempts, sqlx::Error> {
+    let sql = format!(
         "update read_models.checkpoints
-         set attempts = attempts + case when suspect = $3 then 1 else 0 end, suspect = $3
-         where projection = $1 and partition = $2
-         returning attempts",
+         set attempts = case when suspect = $4 then least(attempts + 1, $5) else 1 end, suspect = $4
+         where projection = $1 and partition = $2 and position = $3 and {DURABLY}
+         returning attempts, suspect"
+    );
+    let attempts = sqlx::query_as(&sql)
+        .bind(target.name())
+        .bind(i16::from(partition.number()))
+        .bind(position)
+        .bind(suspect)
+        .bind(MAX_ATTEMPTS)
+        .fetch_optional(executor)
+        .await?;
+    Ok(attempts.unwrap_or_default())
+}
+
+/// Takes a note back: the attempt ended for a reason that is known and lies in no event.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn end_attempt(
+    executor: impl PgExecutor<'_>,
+    target: Target,
+    partition: Partition,
+    position: i64,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "update read_models.checkpoints
+         set attempts = greatest(attempts - 1, 0), suspect = case when attempts > 1 then suspect end
+         where projection = $1 and partition = $2 and position = $3",
     )
     .bind(target.name())
     .bind(i16::from(partition.number()))
-    .bind(suspect)
-    .fetch_optional(executor)
+    .bind(position)
+    .execute(executor)
     .await?;
-    Ok(attempts.unwrap_or(0))
+    Ok(())
 }

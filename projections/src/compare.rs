@@ -68,6 +68,13 @@ impl<M: ReadModel> Stored<M> {
         (compared, differences)
     }
 
+    fn parked(&self) -> impl Iterator<Item = Difference> {
+        self.parked.values().map(|parked| {
+            let what = format!("the customer is parked at position {}: {}", parked.position, parked.error);
+            Difference { projection: M::PROJECTION, id: parked.customer_id, what }
+        })
+    }
+
     fn left_over(&self) -> impl Iterator<Item = Difference> {
         let what = || "is there, and no event speaks of it".to_owned();
         self.rows.keys().map(move |id| Difference { projection: M::PROJECTION, id: *id, what: what() })
@@ -82,6 +89,11 @@ impl Snapshot {
     pub async fn take(read_models: &PgPool, range: Range) -> Result<Self, sqlx::Error> {
         let mut transaction =
             read_models.begin_with("begin transaction isolation level repeatable read read only").await?;
+        // Before the snapshot is taken by the first query, so that no swap comes between checkpoints and tables.
+        for projection in Projection::ALL {
+            let sql = format!("lock table {} in access share mode", Target::Live(projection));
+            sqlx::query(&sql).execute(&mut *transaction).await?;
+        }
         let positions = checkpoint::load_all(&mut *transaction).await?;
         let snapshot = Self {
             positions: positions
@@ -102,11 +114,11 @@ impl Snapshot {
         self.positions.values().copied().max().unwrap_or(0)
     }
 
-    /// How many customers are parked, counted once for each read model.
+    /// The customers that are parked: what the log holds of them from there on is not in the read model.
     #[must_use]
-    pub fn parked(&self) -> u64 {
-        let parked = self.customers.parked.len() + self.loans.parked.len() + self.credit_profiles.parked.len();
-        u64::try_from(parked).unwrap_or(u64::MAX)
+    pub fn parked(&self) -> Vec<Difference> {
+        let customers = self.customers.parked();
+        customers.chain(self.loans.parked()).chain(self.credit_profiles.parked()).collect()
     }
 
     /// Compares all rows of one customer; answers how many there are, and which differ.

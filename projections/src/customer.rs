@@ -28,6 +28,8 @@ pub struct Failure {
     pub event_type: String,
     /// The error with its causes.
     pub error: String,
+    /// Whether this build cannot read the event.
+    pub unreadable: bool,
 }
 
 impl<'a> CustomerEvents<'a> {
@@ -80,21 +82,22 @@ impl<'a> CustomerEvents<'a> {
             if let Some(change) = M::change(event)
                 && let Err(error) = fold::<M>(rows.entry(change.id).or_default(), event)
             {
-                failed = Some(Failure::of(stored, &error));
+                failed = Some(Failure::of(stored, &error, false));
                 break;
             }
         }
         if failed.is_none()
             && let Some((event, error)) = self.unreadable().filter(|(event, _)| event.position <= up_to)
         {
-            failed = Some(Failure::of(event, error));
+            failed = Some(Failure::of(event, error, true));
         }
         (rows.into_iter().filter_map(|(id, row)| Some((id, row?))).collect(), failed)
     }
 }
 
 impl Failure {
-    pub(crate) fn of(event: &StoredEvent, error: &dyn std::error::Error) -> Self {
-        Self { position: event.position, event_type: event.event_type.clone(), error: error_text(error) }
+    pub(crate) fn of(event: &StoredEvent, error: &dyn std::error::Error, unreadable: bool) -> Self {
+        let error = error_text(error);
+        Self { position: event.position, event_type: event.event_type.clone(), error, unreadable }
     }
 }

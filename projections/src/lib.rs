@@ -66,7 +66,8 @@ impl Projection {
     #[must_use]
     pub const fn version(self) -> i16 {
         match self {
-            Self::Customers | Self::Loans | Self::CreditProfiles => 1,
+            Self::Customers => 1,
+            Self::Loans | Self::CreditProfiles => 2,
         }
     }
 

@@ -83,6 +83,37 @@ pub async fn summary(executor: impl PgExecutor<'_>) -> Result<Vec<(String, i64)>
     .await
 }
 
+/// Customers that are parked because their event could not be read, in order, at most `limit`: a newer build may read it.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn unreadable(executor: impl PgExecutor<'_>, target: Target, limit: i64) -> Result<Vec<i64>, sqlx::Error> {
+    sqlx::query_scalar(
+        "select customer_id from read_models.parked where projection = $1 and unreadable order by 1 limit $2",
+    )
+    .bind(target.name())
+    .bind(limit)
+    .fetch_all(executor)
+    .await
+}
+
+/// Partitions whose checkpoint counts other customers as parked than are: there must be none. Name, partition, counted,
+/// parked.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn miscounted(executor: impl PgExecutor<'_>) -> Result<Vec<(String, i16, i32, i64)>, sqlx::Error> {
+    sqlx::query_as(
+        "select projection, partition, coalesce(held.parked, 0), coalesce(counted.parked, 0)
+         from read_models.checkpoints held
+              full join (select projection, partition, count(*) as parked from read_models.parked group by 1, 2) counted
+              using (projection, partition)
+         where coalesce(held.parked, 0) <> coalesce(counted.parked, 0) order by 1, 2",
+    )
+    .fetch_all(executor)
+    .await
+}
+
 /// Parks a customer. The caller holds the partition's checkpoint.
 pub(crate) async fn park(
     transaction: &mut PgConnection,
@@ -92,8 +123,9 @@ pub(crate) async fn park(
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
         "with parked as (
-             insert into read_models.parked (projection, customer_id, partition, position, event_type, error)
-             values ($1, $2, $3, $4, $5, $6)
+             insert into read_models.parked
+                 (projection, customer_id, partition, position, event_type, error, unreadable)
+             values ($1, $2, $3, $4, $5, $6, $7)
              on conflict do nothing
              returning projection, partition)
          update read_models.checkpoints c set parked = c.parked + 1
@@ -105,21 +137,23 @@ pub(crate) async fn park(
     .bind(failure.position)
     .bind(&failure.event_type)
     .bind(&failure.error)
+    .bind(failure.unreadable)
     .execute(transaction)
     .await?;
     Ok(())
 }
 
-/// A parked customer was tried again and came to that event. The caller holds the checkpoint.
+/// A parked customer was tried again and came to that event; `false` for a customer that is not parked. The caller holds
+/// the checkpoint.
 pub(crate) async fn failed_again(
     transaction: &mut PgConnection,
     target: Target,
     customer: CustomerId,
     failure: &Failure,
-) -> Result<(), sqlx::Error> {
-    sqlx::query(
+) -> Result<bool, sqlx::Error> {
+    let updated = sqlx::query(
         "update read_models.parked
-         set position = $3, event_type = $4, error = $5, attempts = attempts + 1, tried_at = now()
+         set position = $3, event_type = $4, error = $5, unreadable = $6, attempts = attempts + 1, tried_at = now()
          where projection = $1 and customer_id = $2",
     )
     .bind(target.name())
@@ -127,9 +161,10 @@ pub(crate) async fn failed_again(
     .bind(failure.position)
     .bind(&failure.event_type)
     .bind(&failure.error)
+    .bind(failure.unreadable)
     .execute(transaction)
     .await?;
-    Ok(())
+    Ok(updated.rows_affected() > 0)
 }
 
 /// A parked customer was tried again and is where it was. The caller holds the checkpoint.

@@ -44,6 +44,8 @@ pub struct Rebuild {
     pub projections: Vec<String>,
     /// Where it is.
     pub phase: Phase,
+    /// The versions of the folds that fill it in, in the order of its projections.
+    pub versions: Option<Vec<i16>>,
     /// Where the log was settled when filling began; bulk ends there.
     pub up_to: Option<i64>,
     /// Events folded so far.
@@ -81,7 +83,8 @@ impl Rebuild {
     }
 }
 
-const COLUMNS: &str = "rebuild_id, projections, phase, up_to, events, events_total, events_per_second, process, error,
+const COLUMNS: &str =
+    "rebuild_id, projections, phase, versions, up_to, events, events_total, events_per_second, process, error,
                        cancel_requested, requested_at, updated_at, finished_at";
 
 /// Asks for a rebuild; `None` when one is under way already.
@@ -140,14 +143,52 @@ pub async fn cancel(executor: impl PgExecutor<'_>, projection: Projection) -> Re
     sqlx::query_as(&sql).bind(projection.name()).fetch_optional(executor).await
 }
 
-/// A process begins, or goes on, to work on it.
+/// A process begins, or goes on, to work on it. Answers how often one did since it last made progress, and whether
+/// somebody asked to stop; `None` when it has ended. The note outlives a crash of the database.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn take_up(executor: impl PgExecutor<'_>, rebuild_id: i64, process: &str) -> Result<(), sqlx::Error> {
-    sqlx::query("update read_models.rebuilds set process = $2, updated_at = now() where rebuild_id = $1")
+pub async fn take_up(
+    executor: impl PgExecutor<'_>,
+    rebuild_id: i64,
+    process: &str,
+) -> Result<Option<(i16, bool)>, sqlx::Error> {
+    sqlx::query_as(
+        "update read_models.rebuilds set process = $2, take_ups = take_ups + 1, updated_at = now()
+         where rebuild_id = $1 and finished_at is null
+           and (select set_config('synchronous_commit', 'on', true)) is not null
+         returning take_ups, cancel_requested",
+    )
+    .bind(rebuild_id)
+    .bind(process)
+    .fetch_optional(executor)
+    .await
+}
+
+/// A process leaves it to others, for a reason that does not lie in the rebuild.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn put_down(executor: impl PgExecutor<'_>, rebuild_id: i64) -> Result<(), sqlx::Error> {
+    sqlx::query("update read_models.rebuilds set take_ups = greatest(take_ups - 1, 0) where rebuild_id = $1")
         .bind(rebuild_id)
-        .bind(process)
+        .execute(executor)
+        .await?;
+    Ok(())
+}
+
+/// Which folds fill it in.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn note_versions(
+    executor: impl PgExecutor<'_>,
+    rebuild_id: i64,
+    projections: &[Projection],
+) -> Result<(), sqlx::Error> {
+    sqlx::query("update read_models.rebuilds set versions = $2 where rebuild_id = $1")
+        .bind(rebuild_id)
+        .bind(projections.iter().map(|projection| projection.version()).collect::<Vec<_>>())
         .execute(executor)
         .await?;
     Ok(())
@@ -164,7 +205,8 @@ pub async fn begin_filling(
     events: i64,
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
-        "update read_models.rebuilds set phase = 'filling', up_to = $2, events_total = $3, updated_at = now()
+        "update read_models.rebuilds
+         set phase = 'filling', up_to = $2, events = 0, events_total = $3, updated_at = now()
          where rebuild_id = $1",
     )
     .bind(rebuild_id)
@@ -175,7 +217,7 @@ pub async fn begin_filling(
     Ok(())
 }
 
-/// How far filling is; answers whether somebody asked to stop.
+/// How far filling is; answers whether somebody asked to stop, `None` when it has ended.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -184,19 +226,22 @@ pub async fn report(
     rebuild_id: i64,
     events: i64,
     events_per_second: i32,
-) -> Result<bool, sqlx::Error> {
+) -> Result<Option<bool>, sqlx::Error> {
     sqlx::query_scalar(
-        "update read_models.rebuilds set events = $2, events_per_second = $3, updated_at = now()
-         where rebuild_id = $1 returning cancel_requested",
+        "update read_models.rebuilds
+         set take_ups = case when $2 > events then 0 else take_ups end,
+             events = $2, events_per_second = $3, updated_at = now()
+         where rebuild_id = $1 and finished_at is null returning cancel_requested",
     )
     .bind(rebuild_id)
     .bind(events)
     .bind(events_per_second)
-    .fetch_one(executor)
+    .fetch_optional(executor)
     .await
 }
 
-/// It enters another phase; ended, it is finished. Answers whether somebody asked to stop.
+/// It enters another phase; ended, it is finished. Answers whether somebody asked to stop, `None` when it had ended
+/// before.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -205,18 +250,18 @@ pub async fn enter(
     rebuild_id: i64,
     phase: Phase,
     error: Option<&str>,
-) -> Result<bool, sqlx::Error> {
+) -> Result<Option<bool>, sqlx::Error> {
     let ends = matches!(phase, Phase::Done | Phase::Failed | Phase::Cancelled);
     sqlx::query_scalar(
         "update read_models.rebuilds
-         set phase = $2, error = $3, updated_at = now(), finished_at = case when $4 then now() end
-         where rebuild_id = $1 returning cancel_requested",
+         set phase = $2, error = $3, take_ups = 0, updated_at = now(), finished_at = case when $4 then now() end
+         where rebuild_id = $1 and finished_at is null returning cancel_requested",
     )
     .bind(rebuild_id)
     .bind(phase)
     .bind(error)
     .bind(ends)
-    .fetch_one(executor)
+    .fetch_optional(executor)
     .await
 }
 

@@ -16,7 +16,8 @@ pub enum Replaced {
         /// Whether it was parked before.
         was_parked: bool,
     },
-    /// An event cannot be applied: the rows are as the events before it tell, and what is parked stays parked.
+    /// An event cannot be applied. A parked customer's rows are as the events before it tell, and it stays parked; those
+    /// of a customer that is not parked are as they were.
     Failed(Failure),
     /// The database refuses the rows: they are as they were, and what is parked stays parked.
     Refused(String),
@@ -40,8 +41,11 @@ pub async fn replace(
             Ok(Replaced::Done { was_parked: parked::unpark(transaction, target, customer).await? })
         }
         Ok(Some(failure)) => {
-            savepoint.commit().await?;
-            parked::failed_again(transaction, target, customer, &failure).await?;
+            if parked::failed_again(&mut savepoint, target, customer, &failure).await? {
+                savepoint.commit().await?;
+            } else {
+                savepoint.rollback().await?;
+            }
             Ok(Replaced::Failed(failure))
         }
         Err(error) if error.is_poison() => {

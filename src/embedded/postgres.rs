@@ -50,7 +50,8 @@ const SETTINGS: [&str; 14] = [
     "client_encoding=UTF8",
 ];
 const DURABLE: [&str; 2] = ["full_page_writes=on", "synchronous_commit=on"];
-const EPHEMERAL: [&str; 3] = ["fsync=off", "full_page_writes=off", "synchronous_commit=off"];
+const EPHEMERAL: [&str; 4] =
+    ["fsync=off", "full_page_writes=off", "synchronous_commit=off", "max_prepared_transactions=10"];
 
 /// What the server promises about a power cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

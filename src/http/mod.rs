@@ -41,7 +41,7 @@ const MAX_BODY_BYTES: usize = 64 * 1024;
 pub struct Api {
     /// Executes commands.
     pub commands: Arc<Commands>,
-    /// The log's connections, for the health check and for operators.
+    /// The log's connections, for the health check alone.
     pub log: PgPool,
     /// Replays read models.
     pub replay: Replay,

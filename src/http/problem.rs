@@ -304,7 +304,8 @@ impl From<ReplayError> for Problem {
             }
             ReplayError::Interrupted(_) | ReplayError::LockLost(_) => {
                 log(&error);
-                Self::unavailable()
+                let detail = "The database does not answer. Customers that were done until then go on.".to_owned();
+                Self { detail, ..Self::unavailable() }
             }
             ReplayError::Cancelled
             | ReplayError::Refused(_)
@@ -312,6 +313,9 @@ impl From<ReplayError> for Problem {
             | ReplayError::ContentsDiffer { .. }
             | ReplayError::Swap(_)
             | ReplayError::NoRoom(_)
+            | ReplayError::FenceTimedOut
+            | ReplayError::Ended
+            | ReplayError::EndsSilently(_)
             | ReplayError::Task(_) => {
                 log(&error);
                 Self::internal()

@@ -5,7 +5,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::serve::asked_to_stop;
-use super::{OpsError, say, with_databases};
+use super::{OpsError, Schema, say, with_databases};
 use crate::commands::BusinessCalendar;
 use crate::config;
 use crate::databases::Databases;
@@ -23,7 +23,7 @@ pub async fn import(config: &config::Import) -> Result<(), OpsError> {
     if let Some(missing) = [&config.customers, &config.loans].into_iter().flatten().find(|path| !path.is_file()) {
         return Err(OpsError::NoFile(missing.clone()));
     }
-    let summary = with_databases(&config.store, async |databases| {
+    let summary = with_databases(&config.store, Schema::Migrate, async |databases| {
         tokio::select! {
             summary = run(config, databases) => summary,
             () = asked_to_stop() => Err(OpsError::Stopped),

@@ -1,6 +1,6 @@
 //! `migrate`: brings the schemas up to date and ends.
 
-use super::{OpsError, say, with_databases};
+use super::{OpsError, Schema, say, with_databases};
 use crate::config::Store;
 
 /// Brings both schemas up to date.
@@ -8,7 +8,7 @@ use crate::config::Store;
 /// # Errors
 /// [`OpsError`].
 pub async fn migrate(store: &Store) -> Result<(), OpsError> {
-    with_databases(store, async |_| Ok(())).await?;
+    with_databases(store, Schema::Migrate, async |_| Ok(())).await?;
     say("the schemas are up to date");
     Ok(())
 }

@@ -27,13 +27,23 @@ pub(crate) fn say(text: impl std::fmt::Display) {
     let _ = writeln!(std::io::stdout(), "{text}");
 }
 
+/// What a command does about a schema that is not up to date.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Schema {
+    /// Brings it up to date.
+    Migrate,
+    /// Nothing: it only looks.
+    AsItIs,
+}
+
 /// Works on the databases of `DATABASE_URL`, of a running service, or of a private server that is started for it.
 pub(crate) async fn with_databases<T>(
     store: &Store,
+    schema: Schema,
     work: impl AsyncFnOnce(&Databases) -> Result<T, OpsError>,
 ) -> Result<T, OpsError> {
     let servers = Servers::for_a_command(store).await?;
-    let outcome = connect_and(store, &servers, work).await;
+    let outcome = connect_and(store, schema, &servers, work).await;
     let stopped = servers.stop().await;
     let outcome = outcome?;
     stopped?;
@@ -42,12 +52,16 @@ pub(crate) async fn with_databases<T>(
 
 async fn connect_and<T>(
     store: &Store,
+    schema: Schema,
     servers: &Servers,
     work: impl AsyncFnOnce(&Databases) -> Result<T, OpsError>,
 ) -> Result<T, OpsError> {
     let connections = store.database_connections;
-    let databases = Databases::connect(&servers.database_url, &servers.read_database_url, connections).await?;
-    migrate(&databases.log, &databases.read_models).await?;
+    let databases = Databases::connect(&servers.database_url, &servers.read_database_url, connections).await;
+    let databases = databases.map_err(OpsError::Unreachable)?;
+    if schema == Schema::Migrate {
+        migrate(&databases.log, &databases.read_models).await?;
+    }
     let outcome = work(&databases).await?;
     databases.close().await;
     Ok(outcome)
@@ -64,6 +78,9 @@ pub enum OpsError {
     App(#[from] AppError),
     /// A database cannot be reached.
     #[error("cannot connect to PostgreSQL")]
+    Unreachable(#[source] sqlx::Error),
+    /// A database refused or did not answer.
+    #[error("PostgreSQL refused or did not answer")]
     Database(#[from] sqlx::Error),
     /// A schema could not be brought up to date.
     #[error("the database schema could not be brought up to date")]

@@ -2,7 +2,7 @@
 
 use projections::{Projection, Target, parked};
 
-use super::{OpsError, say, with_databases};
+use super::{OpsError, Schema, say, with_databases};
 use crate::config;
 use crate::databases::Databases;
 use crate::status::{ProjectionStatus, Status, status};
@@ -15,9 +15,10 @@ const MAX_LISTED: i64 = 1000;
 /// # Errors
 /// [`OpsError`].
 pub async fn projections(config: &config::Projections) -> Result<(), OpsError> {
-    let status =
-        with_databases(&config.store, async |databases| Ok(status(&databases.log, &databases.read_models).await?))
-            .await?;
+    let status = with_databases(&config.store, Schema::AsItIs, async |databases| {
+        Ok(status(&databases.log, &databases.read_models).await?)
+    })
+    .await?;
     if config.json {
         say(serde_json::to_string_pretty(&status)?);
     } else {
@@ -70,7 +71,7 @@ fn print_projection(item: &ProjectionStatus) {
 /// # Errors
 /// [`OpsError`].
 pub async fn parked(config: &config::Parked) -> Result<(), OpsError> {
-    let listed = with_databases(&config.store, async |databases| {
+    let listed = with_databases(&config.store, Schema::AsItIs, async |databases| {
         let mut listed = Vec::new();
         for projection in config.names.chosen() {
             let target = Target::Live(projection);
@@ -96,7 +97,7 @@ pub async fn parked(config: &config::Parked) -> Result<(), OpsError> {
 /// # Errors
 /// [`OpsError::StillParked`] when some cannot go on.
 pub async fn redrive(config: &config::Redrive) -> Result<(), OpsError> {
-    let still_parked = with_databases(&config.store, async |databases| {
+    let still_parked = with_databases(&config.store, Schema::Migrate, async |databases| {
         let mut still_parked = 0;
         for projection in config.names.chosen() {
             still_parked += redrive_one(databases, projection, config).await?;

@@ -11,7 +11,7 @@ use projections::replace::Replaced;
 use tokio_util::sync::CancellationToken;
 
 use super::serve::asked_to_stop;
-use super::{OpsError, say, with_databases};
+use super::{OpsError, Schema, say, with_databases};
 use crate::config;
 use crate::databases::Databases;
 use crate::replay::Replay;
@@ -25,7 +25,7 @@ const TAKE_UP_EVERY: Duration = Duration::from_millis(500);
 /// [`OpsError`], when it failed, was cancelled, or another one is under way.
 pub async fn rebuild(config: &config::Rebuild) -> Result<(), OpsError> {
     let chosen = config.names.chosen();
-    with_databases(&config.store, async |databases| match config.customer {
+    with_databases(&config.store, Schema::Migrate, async |databases| match config.customer {
         _ if config.cancel => cancel(databases, &chosen).await,
         Some(customer) => rebuild_customer(databases, &chosen, customer).await,
         None => rebuild_all(databases, &chosen).await,

@@ -6,7 +6,7 @@ use aggregates::policy::Policy;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::serve::asked_to_stop;
-use super::{OpsError, say, with_databases};
+use super::{OpsError, Schema, say, with_databases};
 use crate::app::AppError;
 use crate::config;
 use crate::databases::Databases;
@@ -19,7 +19,7 @@ const REDRAW: Duration = Duration::from_millis(200);
 /// # Errors
 /// [`OpsError::Differences`] when something is not as it must be.
 pub async fn verify(config: &config::Verify) -> Result<(), OpsError> {
-    let findings = with_databases(&config.store, async |databases| {
+    let findings = with_databases(&config.store, Schema::AsItIs, async |databases| {
         tokio::select! {
             findings = run(databases, config.show) => findings,
             () = asked_to_stop() => Err(OpsError::Interrupted),

@@ -93,6 +93,8 @@ pub struct Projector {
     pub progress: Arc<Progress>,
     /// What this version of the product no longer keeps.
     pub outdated: Outdated,
+    /// Whose turn it is among the workers that try events one by one.
+    pub alone: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Projector {
@@ -115,7 +117,7 @@ impl Projector {
     async fn hold_leases(&self, queues: &Queues, stop: &CancellationToken) -> Result<(), sqlx::Error> {
         let mut leases = Leases::open(&self.read_models).await?;
         let held = stop.child_token();
-        let mut workers: HashMap<Slot, RunningWorker> = HashMap::new();
+        let mut workers = Workers::default();
         let mut beaten = Instant::now();
         let outcome = loop {
             if let Err(error) = self.keep_share(&mut leases, &mut workers, queues, &held).await {
@@ -132,19 +134,20 @@ impl Projector {
             }
         };
         held.cancel();
-        for (_, worker) in workers {
+        for (_, worker) in workers.running {
             worker.end().await;
         }
         outcome
     }
 
     /// Shows that the workers are alive, those that are.
-    async fn beat(&self, workers: &mut HashMap<Slot, RunningWorker>) -> Result<(), sqlx::Error> {
-        let beats = workers.iter_mut().map(|((projection, partition), worker)| Beat {
+    async fn beat(&self, workers: &mut Workers) -> Result<(), sqlx::Error> {
+        let held = workers.pulses.iter_mut().filter(|(slot, _)| workers.running.contains_key(slot));
+        let beats = held.map(|((projection, partition), (pulse, rate))| Beat {
             projection: *projection,
             partition: *partition,
-            age: worker.pulse.age(),
-            events_per_second: worker.rate.per_second(worker.pulse.total()),
+            age: pulse.age(),
+            events_per_second: rate.per_second(pulse.total()),
         });
         beat(&self.read_models, &self.process, &beats.collect::<Vec<_>>()).await
     }
@@ -154,31 +157,33 @@ impl Projector {
     async fn keep_share(
         &self,
         leases: &mut Leases,
-        workers: &mut HashMap<Slot, RunningWorker>,
+        workers: &mut Workers,
         queues: &Queues,
         stop: &CancellationToken,
     ) -> Result<(), sqlx::Error> {
-        let beyond = leases.acquire(|(projection, _)| !self.outdated.contains(*projection)).await?;
+        let beyond = leases.acquire(|projection| !self.outdated.contains(projection)).await?;
         for slot in &beyond {
             queues.remove(*slot);
-            if let Some(worker) = workers.remove(slot) {
+            workers.pulses.remove(slot);
+            if let Some(worker) = workers.running.remove(slot) {
                 worker.end().await;
             }
         }
         leases.release(&beyond).await?;
         for slot in leases.held() {
-            if !workers.get(slot).is_some_and(RunningWorker::is_running) {
-                workers.insert(*slot, self.start(*slot, queues, stop.child_token()));
+            if !workers.running.get(slot).is_some_and(RunningWorker::is_running) {
+                let (pulse, _) = workers.pulses.entry(*slot).or_insert_with(|| (Arc::default(), Rate::new()));
+                let worker = self.start(*slot, Arc::clone(pulse), queues, stop.child_token());
+                workers.running.insert(*slot, worker);
             }
         }
         Ok(())
     }
 
-    fn start(&self, slot: Slot, queues: &Queues, stop: CancellationToken) -> RunningWorker {
+    fn start(&self, slot: Slot, pulse: Arc<Pulse>, queues: &Queues, stop: CancellationToken) -> RunningWorker {
         let (queue, deliveries) = mpsc::channel(QUEUE_DELIVERIES);
         queues.insert(slot, queue.clone());
-        let pulse = Arc::new(Pulse::default());
-        let worker = Worker::new(self.clone(), slot, Arc::clone(&pulse));
+        let worker = Worker::new(self.clone(), slot, pulse);
         let feed = self.bus.clone().map(|bus| tokio::spawn(feed::feed(bus, slot, queue, stop.clone())));
         let stopping = stop.clone();
         let task = tokio::spawn(async move {
@@ -189,7 +194,7 @@ impl Projector {
                 let _ = feed.await;
             }
         });
-        RunningWorker { stop, task, pulse, rate: Rate::new() }
+        RunningWorker { stop, task }
     }
 }
 
@@ -197,8 +202,13 @@ impl Projector {
 struct RunningWorker {
     stop: CancellationToken,
     task: JoinHandle<()>,
-    pulse: Arc<Pulse>,
-    rate: Rate,
+}
+
+/// The workers of this process, and the pulses of their slots: one that fails again and again has the same as before.
+#[derive(Default)]
+struct Workers {
+    running: HashMap<Slot, RunningWorker>,
+    pulses: HashMap<Slot, (Arc<Pulse>, Rate)>,
 }
 
 impl RunningWorker {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use projections::apply::{Parkings, park_untried};
+use projections::checkpoint::Attempts;
 use projections::{ApplyError, Partition, Projection, StoredEvent, Target, apply, checkpoint};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -29,10 +30,13 @@ const BEAT_EVERY: Duration = Duration::from_secs(1);
 const WORTH_A_CHECKPOINT: i64 = 10_000;
 /// Attempts on the same events that end without a word before they are tried one by one.
 const ATTEMPTS_BEFORE_CAUTION: i16 = 3;
-/// Attempts in all before the event that is tried alone is parked.
-const ATTEMPTS_BEFORE_PARKING: i16 = 6;
+/// Attempts on one event alone that end without a word before it is parked.
+const ATTEMPTS_BEFORE_PARKING: i16 = 5;
 /// How many events are tried one by one: all those that a batch at that checkpoint can have held.
 const CAUTIOUS_EVENTS: usize = 1000;
+const NOTE_WITHIN: Duration = Duration::from_secs(1);
+/// Between two words about a log that ends before a checkpoint.
+const BEYOND_THE_LOG_PAUSE: Duration = Duration::from_secs(30);
 
 /// Why a worker stopped; it is started again and goes on at its checkpoint.
 #[derive(Debug, thiserror::Error)]
@@ -43,11 +47,27 @@ enum WorkerError {
     Checkpoint(#[source] sqlx::Error),
     #[error("a batch did not take effect")]
     Apply(#[from] ApplyError),
+    #[error(
+        "the read model has applied position {position}, and the log ends at {head}: if it was restored to an \
+             earlier day, rebuild the read models"
+    )]
+    BeyondTheLog { position: i64, head: i64 },
+}
+
+impl WorkerError {
+    /// Whether it may be an event that ended it: the connection broke, or the server's process ended.
+    fn is_unexplained(&self) -> bool {
+        let Self::Apply(ApplyError::Database(error)) = self else { return false };
+        match error.as_database_error() {
+            Some(refusal) => ["57P01", "57P02", "XX000"].contains(&refusal.code().unwrap_or_default().as_ref()),
+            None => matches!(error, sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::Tls(_)),
+        }
+    }
 }
 
 /// An event at which workers ended without saying why.
 #[derive(Debug, thiserror::Error)]
-#[error("workers ended {0} times while applying this event or those with it, without an error of their own")]
+#[error("workers ended {0} times while they applied this event alone, without saying why")]
 struct EndedSilently(i16);
 
 /// One worker.
@@ -59,6 +79,8 @@ pub struct Worker {
     checkpoint: i64,
     /// Whether anything was applied since the start.
     has_applied: bool,
+    /// Whether an attempt is noted that has not come to its end.
+    is_noted: bool,
     /// How many events are still to be tried one by one.
     cautious: usize,
 }
@@ -68,7 +90,7 @@ impl Worker {
     #[must_use]
     pub const fn new(projector: Projector, (projection, partition): Slot, pulse: Arc<Pulse>) -> Self {
         let target = Target::Live(projection);
-        Self { projector, target, partition, pulse, checkpoint: 0, has_applied: false, cautious: 0 }
+        Self { projector, target, partition, pulse, checkpoint: 0, has_applied: false, is_noted: false, cautious: 0 }
     }
 
     const fn projection(&self) -> Projection {
@@ -77,7 +99,14 @@ impl Worker {
 
     /// Works until stopped, the queue is closed, or something fails.
     pub async fn run(mut self, mut deliveries: mpsc::Receiver<Delivery>, stop: &CancellationToken) {
-        let Some(Err(error)) = stop.run_until_cancelled(self.work(&mut deliveries)).await else { return };
+        let outcome = stop.run_until_cancelled(self.work(&mut deliveries)).await;
+        if self.is_noted && !matches!(&outcome, Some(Err(error)) if error.is_unexplained()) {
+            let (read_models, partition) = (&self.projector.read_models, self.partition);
+            let note = checkpoint::end_attempt(read_models, self.target, partition, self.checkpoint);
+            // Without an answer it stays, and makes the next attempts cautious: no harm.
+            let _ = tokio::time::timeout(NOTE_WITHIN, note).await;
+        }
+        let Some(Err(error)) = outcome else { return };
         let (projection, partition, checkpoint) = (self.projection(), self.partition, self.checkpoint);
         if matches!(error, WorkerError::Apply(ApplyError::Stale { .. })) {
             // A rebuilt table was swapped in, or another worker was here.
@@ -85,6 +114,9 @@ impl Worker {
         } else {
             let error: &dyn std::error::Error = &error;
             tracing::error!(error, %projection, %partition, checkpoint, "a projection worker failed");
+        }
+        if matches!(error, WorkerError::BeyondTheLog { .. }) {
+            stop.run_until_cancelled(tokio::time::sleep(BEYOND_THE_LOG_PAUSE)).await;
         }
     }
 
@@ -101,6 +133,9 @@ impl Worker {
         let head = settled_head(&self.projector.log, SETTLE_WITHIN).await.map_err(WorkerError::Log)?;
         // Where that is not known, deliveries say how far to go.
         if let Some(head) = head {
+            if held.position > head {
+                return Err(WorkerError::BeyondTheLog { position: held.position, head });
+            }
             self.backfill(head).await?;
         }
         let mut batch = Vec::with_capacity(BATCH_DELIVERIES);
@@ -180,10 +215,12 @@ impl Worker {
     /// Notes the first attempt since the start: whoever never comes to its end is seen by that at the next.
     async fn begin(&mut self) -> Result<(), WorkerError> {
         let read_models = &self.projector.read_models;
-        let attempts = checkpoint::begin_attempt(read_models, self.target, self.partition, self.checkpoint)
-            .await
-            .map_err(WorkerError::Checkpoint)?;
-        if attempts > ATTEMPTS_BEFORE_CAUTION {
+        let Attempts { attempts, suspect } =
+            checkpoint::begin_attempt(read_models, self.target, self.partition, self.checkpoint)
+                .await
+                .map_err(WorkerError::Checkpoint)?;
+        self.is_noted = true;
+        if suspect.is_some() || attempts > ATTEMPTS_BEFORE_CAUTION {
             let (projection, partition) = (self.projection(), self.partition);
             tracing::warn!(%projection, %partition, attempts, "attempts end without a word; trying events one by one");
             self.cautious = CAUTIOUS_EVENTS;
@@ -191,13 +228,17 @@ impl Worker {
         Ok(())
     }
 
-    /// Applies one event by itself, noting beforehand that it is tried; parks it when that was noted too often.
+    /// Applies one event by itself, noting beforehand that it is tried; parks it when that was noted too often. One
+    /// worker of the process at a time, so that none is suspected for what another one's event does to the process.
     async fn apply_alone(&mut self, event: &StoredEvent) -> Result<(), WorkerError> {
+        let alone = Arc::clone(&self.projector.alone);
+        let _turn = alone.lock().await;
         let life = self.projector.progress.life();
         let read_models = &self.projector.read_models;
-        let attempts = checkpoint::suspect(read_models, self.target, self.partition, event.position)
-            .await
-            .map_err(WorkerError::Checkpoint)?;
+        let noted =
+            checkpoint::suspect(read_models, self.target, self.partition, self.checkpoint, event.position).await;
+        let attempts = noted.map_err(WorkerError::Checkpoint)?.attempts;
+        self.is_noted = true;
         let parkings = if attempts > ATTEMPTS_BEFORE_PARKING {
             park_untried(read_models, self.target, self.checkpoint, event, &EndedSilently(attempts)).await?;
             vec![(event.customer_id.get(), event.position)]
@@ -211,7 +252,7 @@ impl Worker {
 
     fn moved_to(&mut self, position: i64, events: usize, parkings: &Parkings, life: u64) {
         self.checkpoint = position;
-        self.has_applied = true;
+        (self.has_applied, self.is_noted) = (true, false);
         self.pulse.applied(events);
         self.report(life);
         for (customer_id, position) in parkings {

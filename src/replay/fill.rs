@@ -139,10 +139,11 @@ impl Filling {
         let events = self.events.load(Ordering::Relaxed);
         let milliseconds = i64::try_from(at.elapsed().as_millis()).unwrap_or(i64::MAX).max(1);
         let rate = i32::try_from((events - before).saturating_mul(1000) / milliseconds).unwrap_or(i32::MAX);
-        if rebuilds::report(&self.replay.read_models, self.id, events, rate).await? {
-            return Err(ReplayError::Cancelled);
+        match rebuilds::report(&self.replay.read_models, self.id, events, rate).await? {
+            Some(false) => Ok((Instant::now(), events)),
+            Some(true) => Err(ReplayError::Cancelled),
+            None => Err(ReplayError::Ended),
         }
-        Ok((Instant::now(), events))
     }
 }
 

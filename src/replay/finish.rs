@@ -11,10 +11,10 @@ use futures::TryStreamExt;
 use projections::rebuilds::{self, Phase};
 use projections::shadow::{self, SwapRefused, contents};
 use projections::{Partition, Projection, Target, apply, checkpoint};
-use sqlx::PgConnection;
+use sqlx::{PgConnection, Postgres, Transaction};
 
 use super::{Lock, Replay, ReplayError, SETTLE_WITHIN};
-use crate::store::reader::{count, last_in_partition, read_partition};
+use crate::store::reader::{count, head, last_in_partition, read_partition};
 use crate::store::tail::settled_head;
 
 const CATCH_UP_EVENTS: i64 = 1000;
@@ -25,9 +25,10 @@ const NEAR_ENOUGH: i64 = 2000;
 const MAX_ROUNDS: u32 = 100;
 /// Below PostgreSQL's deadlock timeout, so that a reader that waits for another of the tables wins.
 const LOCK_TIMEOUT_MILLISECONDS: u32 = 150;
-const FENCED_AT_MOST: Duration = Duration::from_secs(5);
+const FENCED_AT_MOST: Duration = Duration::from_secs(2);
 const MAX_SWAP_ATTEMPTS: u32 = 600;
-const SWAP_PAUSE: Duration = Duration::from_millis(250);
+const SHORTEST_SWAP_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_SWAP_PAUSE: Duration = Duration::from_secs(5);
 
 impl Replay {
     /// What was folded must be the whole log, and what the tables hold must be what was folded.
@@ -70,18 +71,20 @@ impl Replay {
     /// Catches up and swaps, again and again until it comes to pass.
     pub(super) async fn finish(&self, id: i64, projections: &[Projection], lock: &mut Lock) -> Result<(), ReplayError> {
         self.catch_up(id, projections, lock).await?;
+        let mut pause = SHORTEST_SWAP_PAUSE;
         for _ in 0..MAX_SWAP_ATTEMPTS {
             self.enter(id, Phase::Swapping, lock).await?;
-            match tokio::time::timeout(FENCED_AT_MOST, self.swap(id, projections)).await {
-                Ok(Ok(())) => return Ok(()),
-                // The transaction is rolled back, and with it the fence goes down.
-                Err(_) | Ok(Err(ReplayError::Swap(SwapRefused::Behind { .. }))) => {}
-                Ok(Err(ReplayError::Swap(SwapRefused::Database(error)) | ReplayError::Interrupted(error)))
-                    if is_contention(&error) => {}
-                Ok(Err(ReplayError::Swap(SwapRefused::Database(error)))) => return Err(error.into()),
-                Ok(Err(error)) => return Err(error),
+            match self.swap(id, projections).await {
+                Ok(()) => return Ok(()),
+                Err(ReplayError::Swap(SwapRefused::IndexMissing(_))) => {
+                    self.unless_cancelled(id, lock, self.index(projections, 0)).await?;
+                }
+                Err(error) if is_contention(&error) => {}
+                Err(ReplayError::Swap(SwapRefused::Database(error))) => return Err(error.into()),
+                Err(error) => return Err(error),
             }
-            tokio::time::sleep(SWAP_PAUSE).await;
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_SWAP_PAUSE);
             self.enter(id, Phase::CatchingUp, lock).await?;
             self.catch_up(id, projections, lock).await?;
         }
@@ -100,12 +103,14 @@ impl Replay {
                 }
             };
             let slots = projections.iter().flat_map(|one| Partition::all().map(move |partition| (*one, partition)));
-            futures::stream::iter(slots.map(Ok))
-                .try_for_each_concurrent(CATCH_UP_PARALLEL, |(projection, partition)| async move {
+            let round = futures::stream::iter(slots.map(Ok)).try_for_each_concurrent(
+                CATCH_UP_PARALLEL,
+                |(projection, partition)| async move {
                     let last = last_in_partition(&self.log, partition, head).await?;
                     self.catch_up_to(projection, partition, last).await
-                })
-                .await?;
+                },
+            );
+            self.unless_cancelled(id, lock, round).await?;
             if before.is_some_and(|before| head - before <= NEAR_ENOUGH) {
                 return Ok(());
             }
@@ -126,7 +131,18 @@ impl Replay {
         Ok(())
     }
 
+    /// Only the commit is waited for however long it takes: undone or not, the record says which.
     async fn swap(&self, id: i64, projections: &[Projection]) -> Result<(), ReplayError> {
+        let prepared = tokio::time::timeout(FENCED_AT_MOST, self.prepare_swap(id, projections)).await;
+        prepared.map_err(|_| ReplayError::FenceTimedOut)??.commit().await?;
+        Ok(())
+    }
+
+    async fn prepare_swap(
+        &self,
+        id: i64,
+        projections: &[Projection],
+    ) -> Result<Transaction<'static, Postgres>, ReplayError> {
         let mut transaction = self.read_models.begin().await?;
         sqlx::query(&format!("set local lock_timeout = {LOCK_TIMEOUT_MILLISECONDS}"))
             .execute(&mut *transaction)
@@ -134,22 +150,22 @@ impl Replay {
         for projection in projections {
             shadow::fence(&mut transaction, *projection).await?;
         }
+        let head = head(&self.log).await?;
         // The live tables stand still. What they have and the new ones lack is applied on connections of its own.
         for projection in projections {
             let positions = live_positions(&mut transaction, *projection).await?;
             futures::stream::iter(positions.into_iter().map(Ok))
                 .try_for_each_concurrent(CATCH_UP_PARALLEL, |(partition, position)| async move {
-                    self.catch_up_to(*projection, partition, position).await
+                    self.catch_up_to(*projection, partition, position.min(head)).await
                 })
                 .await?;
         }
         for projection in projections {
-            shadow::swap(&mut transaction, *projection).await?;
+            shadow::swap(&mut transaction, *projection, head).await?;
         }
         rebuilds::forget_ranges(&mut *transaction, id).await?;
-        rebuilds::enter(&mut *transaction, id, Phase::Done, None).await?;
-        transaction.commit().await?;
-        Ok(())
+        rebuilds::enter(&mut *transaction, id, Phase::Done, None).await?.ok_or(ReplayError::Ended)?;
+        Ok(transaction)
     }
 }
 
@@ -165,10 +181,16 @@ async fn live_positions(
     Ok(positions)
 }
 
-/// Whether somebody else's lock was in the way.
-fn is_contention(error: &sqlx::Error) -> bool {
+/// Whether others were in the way: the swap is tried again.
+fn is_contention(error: &ReplayError) -> bool {
     const LOCK_NOT_AVAILABLE: &str = "55P03";
     const DEADLOCK_DETECTED: &str = "40P01";
-    let code = error.as_database_error().and_then(|error| error.code());
-    code.is_some_and(|code| code == LOCK_NOT_AVAILABLE || code == DEADLOCK_DETECTED)
+    let in_the_way = |error: &sqlx::Error| {
+        let code = error.as_database_error().and_then(|error| error.code());
+        code.is_some_and(|code| code == LOCK_NOT_AVAILABLE || code == DEADLOCK_DETECTED)
+    };
+    if let ReplayError::Swap(SwapRefused::Database(error)) | ReplayError::Interrupted(error) = error {
+        return in_the_way(error);
+    }
+    matches!(error, ReplayError::FenceTimedOut | ReplayError::Swap(SwapRefused::Behind { .. }))
 }

@@ -27,6 +27,9 @@ use crate::store::tail::settled_head;
 
 const LOCK_CLASS: i32 = 0x4355;
 const SETTLE_WITHIN: Duration = Duration::from_secs(2);
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// A rebuild that is taken up so often without making progress ends whoever works on it.
+const MAX_TAKE_UPS: i16 = 5;
 
 /// What a process replays with.
 #[derive(Clone)]
@@ -83,9 +86,18 @@ pub enum ReplayError {
     /// The swap's conditions do not hold.
     #[error("the rebuilt table cannot take the old one's place")]
     Swap(#[from] SwapRefused),
-    /// Readers or workers never left room for the swap.
+    /// Readers or workers left no room for the swap, so far.
     #[error("no moment for the swap was found in {0} attempts")]
     NoRoom(u32),
+    /// The fence stood for too long.
+    #[error("the swap took too long and was undone")]
+    FenceTimedOut,
+    /// Another process has ended it.
+    #[error("the rebuild has ended meanwhile")]
+    Ended,
+    /// Whoever works on it ends without a word.
+    #[error("{0} times whoever worked on it ended without making progress or saying why")]
+    EndsSilently(i16),
     /// A newer version of the product keeps the read model.
     #[error("{0} is kept by a newer version of the product")]
     Outdated(Projection),
@@ -128,7 +140,7 @@ impl From<ApplyError> for ReplayError {
 impl ReplayError {
     /// Whether it is taken up again, by this process or another, rather than failed.
     const fn goes_on(&self) -> bool {
-        matches!(self, Self::Interrupted(_) | Self::LockLost(_))
+        matches!(self, Self::Interrupted(_) | Self::LockLost(_) | Self::NoRoom(_) | Self::Ended)
     }
 }
 
@@ -169,15 +181,24 @@ impl Replay {
     pub async fn run(&self, rebuild: Rebuild, mut lock: Lock, stop: &CancellationToken) -> Result<(), ReplayError> {
         let id = rebuild.rebuild_id;
         let projections = rebuild.known_projections();
+        if !is_ours(&rebuild, &projections) {
+            return Ok(());
+        }
         tracing::info!(rebuild = id, projections = ?rebuild.projections, "rebuilding read models");
         let working = self.work(rebuild, &projections, &mut lock);
-        let Some(outcome) = stop.run_until_cancelled(working).await else { return Ok(()) };
+        let Some(outcome) = stop.run_until_cancelled(working).await else {
+            return Ok(rebuilds::put_down(&self.read_models, id).await?);
+        };
         match outcome {
             Ok(()) => {
                 tracing::info!(rebuild = id, "the rebuilt read models serve now");
                 Ok(())
             }
-            Err(error) if error.goes_on() => Err(error),
+            Err(error) if error.goes_on() => {
+                // A database that does not answer takes no note either; then it counts.
+                let _ = rebuilds::put_down(&self.read_models, id).await;
+                Err(error)
+            }
             Err(error) => {
                 // Not in another process's name.
                 lock.confirm().await?;
@@ -189,24 +210,36 @@ impl Replay {
 
     async fn work(&self, rebuild: Rebuild, projections: &[Projection], lock: &mut Lock) -> Result<(), ReplayError> {
         let id = rebuild.rebuild_id;
-        rebuilds::take_up(&self.read_models, id, &self.process).await?;
+        let taken_up = rebuilds::take_up(&self.read_models, id, &self.process).await?;
+        let (take_ups, cancel_requested) = taken_up.ok_or(ReplayError::Ended)?;
+        if cancel_requested {
+            return Err(ReplayError::Cancelled);
+        }
+        if take_ups > MAX_TAKE_UPS {
+            return Err(ReplayError::EndsSilently(take_ups));
+        }
         self.must_not_be_outdated(projections).await?;
-        let (up_to, events) = match (rebuild.up_to, rebuild.events_total) {
-            (Some(up_to), Some(events)) => (up_to, events),
-            _ => self.begin(id, projections).await?,
+        // What an earlier version began is begun anew; what is done is not done again, as each phase ends with entering
+        // the next.
+        let (up_to, events, mut phase) = match (rebuild.up_to, rebuild.events_total) {
+            (Some(up_to), Some(events)) if !was_begun_by_an_earlier_version(&rebuild, projections) => {
+                (up_to, events, rebuild.phase)
+            }
+            (Some(_) | None, _) => {
+                let (up_to, events) = self.begin(id, projections).await?;
+                (up_to, events, Phase::Filling)
+            }
         };
-        // What is done is not done again: each phase ends with entering the next.
-        let mut phase = if rebuild.phase == Phase::Waiting { Phase::Filling } else { rebuild.phase };
         if phase == Phase::Filling {
             fill::fill(self, id, projections, up_to, lock).await?;
             phase = self.enter(id, Phase::Checking, lock).await?;
         }
         if phase == Phase::Checking {
-            self.check(id, projections, up_to, events).await?;
+            self.unless_cancelled(id, lock, self.check(id, projections, up_to, events)).await?;
             phase = self.enter(id, Phase::Indexing, lock).await?;
         }
         if phase == Phase::Indexing {
-            self.index(projections, up_to).await?;
+            self.unless_cancelled(id, lock, self.index(projections, up_to)).await?;
             self.enter(id, Phase::CatchingUp, lock).await?;
         }
         self.finish(id, projections, lock).await
@@ -222,9 +255,11 @@ impl Replay {
         };
         let events = count(&self.log, up_to).await?;
         let mut transaction = self.read_models.begin().await?;
+        rebuilds::forget_ranges(&mut *transaction, id).await?;
         for projection in projections {
             shadow::create(&mut transaction, *projection).await?;
         }
+        rebuilds::note_versions(&mut *transaction, id, projections).await?;
         rebuilds::begin_filling(&mut *transaction, id, up_to, events).await?;
         transaction.commit().await?;
         Ok((up_to, events))
@@ -240,17 +275,39 @@ impl Replay {
 
     async fn must_not_be_cancelled(&self, id: i64) -> Result<(), ReplayError> {
         match rebuilds::find(&self.read_models, id).await? {
+            Some(rebuild) if rebuild.finished_at.is_some() => Err(ReplayError::Ended),
             Some(rebuild) if rebuild.cancel_requested => Err(ReplayError::Cancelled),
-            Some(_) | None => Ok(()),
+            Some(_) => Ok(()),
+            None => Err(ReplayError::Ended),
         }
     }
 
     async fn enter(&self, id: i64, phase: Phase, lock: &mut Lock) -> Result<Phase, ReplayError> {
         lock.confirm().await?;
-        if rebuilds::enter(&self.read_models, id, phase, None).await? {
-            return Err(ReplayError::Cancelled);
+        match rebuilds::enter(&self.read_models, id, phase, None).await? {
+            Some(false) => Ok(phase),
+            Some(true) => Err(ReplayError::Cancelled),
+            None => Err(ReplayError::Ended),
         }
-        Ok(phase)
+    }
+
+    /// Work that takes long and reports nothing, given up when somebody asks for that or the lock is lost.
+    async fn unless_cancelled<T>(
+        &self,
+        id: i64,
+        lock: &mut Lock,
+        work: impl Future<Output = Result<T, ReplayError>>,
+    ) -> Result<T, ReplayError> {
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return done,
+                () = tokio::time::sleep(LOOK_EVERY) => {
+                    lock.confirm().await?;
+                    self.must_not_be_cancelled(id).await?;
+                }
+            }
+        }
     }
 
     /// Removes what was made so far, and records why.
@@ -260,11 +317,26 @@ impl Replay {
             shadow::drop_table(&mut transaction, *projection).await?;
         }
         rebuilds::forget_ranges(&mut *transaction, id).await?;
+        // Where another process has ended it, its tables may be those of the next one.
         let cancelled = matches!(error, ReplayError::Cancelled);
         let phase = if cancelled { Phase::Cancelled } else { Phase::Failed };
         let text = (!cancelled).then(|| error_text(error));
-        rebuilds::enter(&mut *transaction, id, phase, text.as_deref()).await?;
+        if rebuilds::enter(&mut *transaction, id, phase, text.as_deref()).await?.is_none() {
+            return Err(ReplayError::Ended);
+        }
         transaction.commit().await?;
         Ok(())
     }
+}
+
+/// Whether this build knows all that is to be rebuilt, and no newer one has begun it.
+fn is_ours(rebuild: &Rebuild, known: &[Projection]) -> bool {
+    let versions = rebuild.versions.iter().flatten();
+    known.len() == rebuild.projections.len()
+        && versions.zip(known).all(|(version, projection)| *version <= projection.version())
+}
+
+fn was_begun_by_an_earlier_version(rebuild: &Rebuild, projections: &[Projection]) -> bool {
+    let versions = rebuild.versions.iter().flatten();
+    versions.zip(projections).any(|(version, projection)| *version < projection.version())
 }

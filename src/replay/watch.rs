@@ -1,11 +1,13 @@
 //! Keeps an eye on rebuilds: asks for one where an earlier version of the product made a read model, and takes up what
-//! nobody works on, be it new or left by a process that died.
+//! nobody works on, be it new or left by a process that died. And at its start it redrives whoever is parked because an
+//! event could not be read: this build may be the one that can.
 
 use std::time::Duration;
 
+use aggregates::ids::CustomerId;
 use chrono::{TimeDelta, Utc};
 use projections::rebuilds::Phase;
-use projections::{Projection, checkpoint, rebuilds};
+use projections::{Projection, Target, checkpoint, parked, rebuilds};
 use tokio_util::sync::CancellationToken;
 
 use super::{Replay, ReplayError};
@@ -13,9 +15,14 @@ use super::{Replay, ReplayError};
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long a rebuild that nobody asked for is left alone after it failed or was cancelled.
 const ASK_AGAIN_AFTER: TimeDelta = TimeDelta::minutes(10);
+const MAX_REDRIVEN_AT_START: i64 = 1000;
 
 /// Watches until stopped.
 pub async fn watch(replay: Replay, stop: CancellationToken) {
+    if let Some(Err(error)) = stop.run_until_cancelled(redrive_unreadable(&replay)).await {
+        let error: &dyn std::error::Error = &error;
+        tracing::warn!(error, "parked customers could not be redriven");
+    }
     while !stop.is_cancelled() {
         if let Err(error) = look(&replay, &stop).await {
             let error: &dyn std::error::Error = &error;
@@ -23,6 +30,17 @@ pub async fn watch(replay: Replay, stop: CancellationToken) {
         }
         stop.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await;
     }
+}
+
+async fn redrive_unreadable(replay: &Replay) -> Result<(), ReplayError> {
+    for projection in Projection::ALL {
+        let parked = parked::unreadable(&replay.read_models, Target::Live(projection), MAX_REDRIVEN_AT_START).await?;
+        for id in parked {
+            let Ok(customer) = CustomerId::try_from(id) else { continue };
+            replay.redrive(projection, Some(customer)).await?;
+        }
+    }
+    Ok(())
 }
 
 async fn look(replay: &Replay, stop: &CancellationToken) -> Result<(), ReplayError> {

@@ -19,7 +19,8 @@ pub struct Appender {
 }
 
 impl Appender {
-    /// Whether it is prepared and waits for its second phase. Preparing gives a transaction a new identity here.
+    /// Whether it is prepared and waits for its second phase. Preparing takes a transaction's process away, and a restart
+    /// of the server its virtual id, so it is somebody else here.
     #[must_use]
     pub const fn is_prepared(&self) -> bool {
         self.pid.is_none()
@@ -80,7 +81,10 @@ pub async fn long_appenders(pool: &PgPool) -> Result<Vec<LongAppender>, sqlx::Er
          from pg_locks held
               left join pg_stat_activity activity on activity.pid = held.pid
               left join pg_prepared_xacts prepared
-                   on held.pid is null and held.virtualtransaction = '-1/' || prepared.transaction::text,
+                   on held.pid is null and exists
+                      (select from pg_locks own
+                       where own.locktype = 'transactionid' and own.transactionid = prepared.transaction
+                         and own.pid is null and own.virtualtransaction = held.virtualtransaction),
               lateral (select coalesce(activity.xact_start, prepared.prepared) as began) times
          where held.locktype = 'relation' and held.relation = 'events'::regclass
            and held.database = (select oid from pg_database where datname = current_database())

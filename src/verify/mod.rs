@@ -6,20 +6,23 @@
 mod log;
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aggregates::policy::{Policy, PolicyRef};
 use projections::compare::{Difference, Snapshot};
 use projections::rebuilds::Range;
-use projections::{CustomerEvents, StoredEvent};
+use projections::{CustomerEvents, Partition, Projection, StoredEvent, Target, checkpoint, parked};
 use sqlx::PgPool;
 
 use self::log::{LogCheck, Violation};
-use crate::store::reader::{count, each_customer, next_customers};
+use crate::store::reader::{count, each_customer, last_in_partition, next_customers};
 use crate::store::tail::settled_head;
 
 const RANGE_EVENTS: i64 = 5_000;
 const SETTLE_WITHIN: Duration = Duration::from_secs(60);
+/// How long a read model that is behind is given to catch up.
+const CATCH_UP_WITHIN: Duration = Duration::from_secs(10);
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Why verification could not be done.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +46,7 @@ pub struct Findings {
     pub decisions: u64,
     /// Rows of read models that were compared.
     pub rows: u64,
-    /// Customers parked in a read model, counted once for each: their rows are compared up to where they are parked.
+    /// Customers parked in a read model, counted once for each: a difference, and their rows are compared up to it.
     pub parked: u64,
     /// How much of all that is not as it must be.
     pub differences: u64,
@@ -111,11 +114,44 @@ pub async fn verify(
         }
         after = range.to;
     }
+    for (projection, partition, counted, parked) in parked::miscounted(read_models).await? {
+        let what =
+            format_args!("{projection}, partition {partition}: {counted} customers count as parked, {parked} are");
+        findings.add(what, show);
+    }
+    for behind in still_behind(log, read_models, settled).await? {
+        findings.add(behind, show);
+    }
     if findings.events != there_are {
         let read = findings.events;
         findings.add(format_args!("log: {there_are} events up to position {settled}, but {read} by customer"), show);
     }
     Ok(findings)
+}
+
+/// The partitions that have not applied what was settled when verification began, after some patience.
+async fn still_behind(log: &PgPool, read_models: &PgPool, settled: i64) -> Result<Vec<String>, VerifyError> {
+    let mut last = HashMap::new();
+    for partition in Partition::all() {
+        last.insert(partition, last_in_partition(log, partition, settled).await?);
+    }
+    let until = Instant::now() + CATCH_UP_WITHIN;
+    loop {
+        let mut behind = Vec::new();
+        for projection in Projection::ALL {
+            for (partition, last) in &last {
+                let at = checkpoint::load(read_models, Target::Live(projection), *partition).await?.position;
+                if at < *last {
+                    behind.push(format!("{projection}, partition {partition}: stands at {at}, the log at {last}"));
+                }
+            }
+        }
+        if behind.is_empty() || Instant::now() > until {
+            behind.sort();
+            return Ok(behind);
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
 }
 
 async fn verify_range(
@@ -128,7 +164,10 @@ async fn verify_range(
     findings: &mut Findings,
 ) -> Result<(), VerifyError> {
     let mut snapshot = Snapshot::take(read_models, range).await?;
-    findings.parked += snapshot.parked();
+    for parked in snapshot.parked() {
+        findings.parked += 1;
+        findings.add(in_words(&parked), show);
+    }
     // What a read model has applied is settled, even where it was appended after `settled` was read.
     let up_to = settled.max(snapshot.furthest());
     each_customer(log, range, up_to, |customer, events| {

@@ -77,7 +77,7 @@ pub(in crate::http) async fn credit_score(
     parameters.finish()?;
     let today = api.calendar.today();
     let (day, profile) = match as_of {
-        None => (today, credit_profiles::find(&api.replay.read_models, customer_id).await?),
+        None => (today, credit_profiles::find(&api.read_models, customer_id).await?),
         Some(text) => {
             let day = past_day(&text, today)?;
             (day, past_profile(&api, customer_id, day).await?)

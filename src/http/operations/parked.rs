@@ -61,7 +61,7 @@ pub(in crate::http) async fn parked(
     let target = Target::Live(projection(&name)?);
     let Page { after, limit } = parameters.page()?;
     parameters.finish()?;
-    let found = parked_customers::list(&api.replay.read_models, target, after, i64::MAX, limit).await?;
+    let found = parked_customers::list(&api.read_models, target, after, i64::MAX, limit).await?;
     let is_full = i64::try_from(found.len()) == Ok(limit);
     let next_cursor = found.last().filter(|_| is_full).map(|last| cursor(last.customer_id));
     Ok(Json(ParkedList { items: found.into_iter().map(Parked::from).collect(), next_cursor }))

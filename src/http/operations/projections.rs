@@ -27,7 +27,7 @@ struct CustomerRebuilt {
 
 pub(in crate::http) async fn list(State(api): State<Api>, parameters: Parameters) -> Result<Json<Status>, Problem> {
     parameters.finish()?;
-    Ok(Json(status(&api.replay.log, &api.replay.read_models).await?))
+    Ok(Json(status(&api.replay.log, &api.read_models).await?))
 }
 
 pub(in crate::http) async fn rebuild(
@@ -37,7 +37,7 @@ pub(in crate::http) async fn rebuild(
 ) -> Result<Response, Problem> {
     let projection = projection(&name)?;
     let Some(customer) = one_customer(&body)? else {
-        let requested = rebuilds::request(&api.replay.read_models, &[projection]).await?;
+        let requested = rebuilds::request(&api.read_models, &[projection]).await?;
         let requested = requested.ok_or_else(Problem::rebuild_under_way)?;
         return Ok((StatusCode::ACCEPTED, Json(RebuildStatus::from(requested))).into_response());
     };
@@ -54,7 +54,7 @@ pub(in crate::http) async fn cancel(
     name: PathText,
 ) -> Result<(StatusCode, Json<RebuildStatus>), Problem> {
     let projection = projection(&name)?;
-    let cancelled = rebuilds::cancel(&api.replay.read_models, projection).await?;
+    let cancelled = rebuilds::cancel(&api.read_models, projection).await?;
     let cancelled = cancelled.ok_or_else(|| Problem::no_rebuild(projection))?;
     Ok((StatusCode::ACCEPTED, Json(cancelled.into())))
 }
