@@ -6,16 +6,25 @@
     reason = "the exemption for tests does not reach helpers and table cases"
 )]
 
+mod as_of;
 mod bad_input;
 mod chaos;
 mod concurrency;
+mod deliveries;
 mod delivery;
 mod endpoints;
 mod gaps;
+mod held_log;
 mod idempotency;
 mod import;
+mod parking;
 mod process;
+mod projections_status;
 mod read_your_writes;
+mod rebuild;
 mod recorded_decisions;
+mod relays;
 mod support;
+mod takeover;
+mod verify;
 mod wrong_paths;

@@ -1,0 +1,378 @@
+//! The relay (G4, G5): two at once, one that died before the stream's acknowledgement, one killed again and again, a
+//! stream that drops what nobody has read, a NATS that is away. Nothing is lost, and what was answered is visible.
+//!
+//! Clients that write all the while stand here too.
+
+use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, TcpListener};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use credit_approval::bus::{Bus, StreamOptions};
+use credit_approval::config::{Role, Serve};
+use credit_approval::embedded::Nats;
+use credit_approval::store::EventLog;
+use credit_approval::store::reader::head;
+use futures::future::join_all;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use projections::PARTITIONS;
+use rstest::rstest;
+use sqlx::PgPool;
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::deliveries::Chain;
+use crate::support::client::application;
+use crate::support::{Client, TestApp};
+use crate::takeover::{RoleProcess, TAKEN_OVER_WITHIN, assert_verified, eventually, unapplied, write_and_look};
+
+const LOOK_AGAIN: Duration = Duration::from_millis(25);
+/// Beyond every pause that relays and workers make, on a slow machine.
+const STREAM_WITHIN: Duration = Duration::from_secs(120);
+const NATS_WITHIN: Duration = Duration::from_secs(20);
+const SMALLEST_STREAM_BYTES: i64 = 1 << 20;
+const BORROWERS: usize = 16;
+/// More messages than a consumer asks for at once, and so may get while it is stopped.
+const ASKED_FOR: u64 = 600;
+/// How often a relay is ended, or clients have written for a while.
+const CUTS: usize = 6;
+/// Messages of which a dying relay has published some, or all, or none.
+const LAST_BATCH: usize = 10;
+
+const CLIENTS: usize = 4;
+const THINK: Duration = Duration::from_millis(20);
+/// So many writes more show that writing goes on.
+const WRITES: usize = 24;
+const GOES_ON_WITHIN: Duration = Duration::from_secs(60);
+
+/// Clients that write until they are stopped, each looking for what it was answered.
+pub(crate) struct Traffic {
+    stop: CancellationToken,
+    clients: JoinSet<()>,
+    written: Arc<AtomicUsize>,
+}
+
+impl Traffic {
+    pub(crate) fn start(client: &Client) -> Self {
+        let (stop, written) = (CancellationToken::new(), Arc::new(AtomicUsize::new(0)));
+        let mut clients = JoinSet::new();
+        for _ in 0..CLIENTS {
+            let (client, stop, written) = (client.clone(), stop.clone(), Arc::clone(&written));
+            clients.spawn(async move {
+                while !stop.is_cancelled() {
+                    write_and_look(&client).await;
+                    written.fetch_add(1, Ordering::Relaxed);
+                    tokio::time::sleep(THINK).await;
+                }
+            });
+        }
+        Self { stop, clients, written }
+    }
+
+    /// Until it has gone on for a while.
+    pub(crate) async fn goes_on(&mut self) {
+        let enough = self.written.load(Ordering::Relaxed) + WRITES;
+        let until = Instant::now() + GOES_ON_WITHIN;
+        while self.written.load(Ordering::Relaxed) < enough {
+            assert!(self.clients.try_join_next().is_none(), "a client did not see what it had written");
+            assert!(Instant::now() < until, "writing does not go on");
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    pub(crate) async fn stop(mut self) {
+        self.stop.cancel();
+        while let Some(ended) = self.clients.join_next().await {
+            ended.expect("every client saw what it had written");
+        }
+    }
+}
+
+/// The stream of a service, as the service itself reaches it.
+async fn bus_of(config: &Serve, pool: &PgPool) -> Bus {
+    let options = StreamOptions {
+        name: config.nats_stream.clone(),
+        max_bytes: config.nats_stream_bytes,
+        replicas: usize::from(config.nats_replicas),
+        log: EventLog::new(pool.clone()).identity().await.unwrap(),
+    };
+    Bus::connect(config.nats_url.as_ref().expect("this test has a NATS"), options).await.unwrap()
+}
+
+/// The log's positions, by partition.
+async fn positions(pool: &PgPool) -> [BTreeSet<i64>; PARTITIONS as usize] {
+    let rows: Vec<(i64, i64)> = sqlx::query_as("select customer_id % $1, position from events")
+        .bind(i64::from(PARTITIONS))
+        .fetch_all(pool)
+        .await
+        .unwrap();
+    let mut positions: [BTreeSet<i64>; PARTITIONS as usize] = Default::default();
+    for (partition, position) in rows {
+        positions[usize::try_from(partition).unwrap()].insert(position);
+    }
+    positions
+}
+
+/// Reads the stream as a worker does that has nothing else to go by: it fetches what stands before a message's
+/// predecessor, and would never hear of what is passed over without a word. Whether it comes to the end of the log.
+async fn stream_tells_all(bus: &Bus, pool: &PgPool) -> bool {
+    let positions = positions(pool).await;
+    let Ok(stream) = bus.ensure_stream().await else { return false };
+    let Ok(info) = stream.get_info().await else { return false };
+    let mut reached = [0; PARTITIONS as usize];
+    for sequence in info.state.first_sequence..=info.state.last_sequence {
+        // One that the stream has dropped meanwhile was lost on the way, as any may be.
+        let Ok(held) = stream.get_raw_message(sequence).await else { continue };
+        let message = bus.decode(&held.payload).unwrap();
+        let partition: usize = held.subject.rsplit('.').next().unwrap().parse().unwrap();
+        let at = &mut reached[partition];
+        *at = message.previous.max(*at);
+        if let Some(event) = message.event.filter(|event| event.position > *at) {
+            let passed_over = positions[partition].range(*at + 1..event.position).next();
+            assert_eq!(passed_over, None, "nobody would hear of it from message {sequence}, {}", event.position);
+            *at = event.position;
+        }
+    }
+    reached.iter().zip(&positions).all(|(reached, positions)| positions.last().is_none_or(|last| reached >= last))
+}
+
+async fn assert_stream_tells_all(bus: &Bus, pool: &PgPool) {
+    eventually("the stream tells of the whole log", STREAM_WITHIN, async || stream_tells_all(bus, pool).await).await;
+}
+
+/// The database session of the working relay, by which it holds its lock.
+async fn working_relay(pool: &PgPool) -> Option<i32> {
+    sqlx::query_scalar(
+        "select pid from pg_locks
+         where locktype = 'advisory' and classid = 17234 and objid = 1 and granted
+           and database = (select oid from pg_database where datname = current_database())",
+    )
+    .fetch_optional(pool)
+    .await
+    .unwrap()
+}
+
+/// The working relay's session, once it is none of those.
+async fn relay_other_than(ended: &BTreeSet<i32>, pool: &PgPool) -> i32 {
+    let mut found = None;
+    eventually("another relay works", TAKEN_OVER_WITHIN, async || {
+        found = working_relay(pool).await.filter(|session| !ended.contains(session));
+        found.is_some()
+    })
+    .await;
+    found.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_relays_at_once_cost_nothing() {
+    if !Nats::installed() {
+        return;
+    }
+    let first = TestApp::start().await;
+    let second = first.another().await;
+    let pool = first.pool().await;
+    let mut traffic = Traffic::start(&second.client);
+    let mut ended = BTreeSet::new();
+    for _ in 0..CUTS {
+        let session = relay_other_than(&ended, &pool).await;
+        traffic.goes_on().await;
+        // The other takes over at its next look; this one finds out later, and goes on until then.
+        sqlx::query("select pg_terminate_backend($1)").bind(session).execute(&pool).await.unwrap();
+        ended.insert(session);
+    }
+    relay_other_than(&ended, &pool).await;
+    traffic.goes_on().await;
+    traffic.stop().await;
+    assert_stream_tells_all(&bus_of(&first.config, &pool).await, &pool).await;
+    assert_verified(&pool).await;
+    second.stop().await;
+    first.stop().await;
+}
+
+#[rstest]
+#[case::of_all(|_: usize| true)]
+#[case::of_none(|_: usize| false)]
+#[case::of_all_before_the_last_batch(|from_end: usize| from_end >= LAST_BATCH)]
+#[case::of_the_very_last_but_not_its_batch(|from_end: usize| from_end == 0 || from_end >= LAST_BATCH)]
+#[case::of_every_second_of_the_last_batch(|from_end: usize| from_end.is_multiple_of(2) || from_end >= LAST_BATCH)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_that_died_before_the_acknowledgement_loses_nothing(#[case] was_held: fn(usize) -> bool) {
+    if !Nats::installed() {
+        return;
+    }
+    let config = Serve { roles: vec![Role::Api], visibility_timeout: 0, ..TestApp::config(&[]).await };
+    let writer = TestApp::start_with(config).await;
+    for customer in register(&writer.client, BORROWERS).await {
+        writer.client.post("/create-loan", &application(customer, 100_000, 14, 24)).await;
+    }
+    // What the dead relay left in the stream.
+    let pool = writer.pool().await;
+    let bus = bus_of(&writer.config, &pool).await;
+    bus.ensure_stream().await.unwrap();
+    let messages = Chain::default().more(&pool).await;
+    let last = messages.len() - 1;
+    let held = messages.into_iter().enumerate().filter(|(place, _)| was_held(last - place));
+    bus.publish(&held.map(|(_, message)| message).collect::<Vec<_>>()).await.unwrap();
+
+    // Its successor first, and nobody who looks into the log by himself.
+    let roles = vec![Role::Api, Role::Relay];
+    let relay = TestApp::start_with(Serve { roles, ..writer.config.clone() }).await;
+    assert_stream_tells_all(&bus, &pool).await;
+    relay.client.register(80_000).await;
+    assert_stream_tells_all(&bus, &pool).await;
+    let roles = vec![Role::Api, Role::Projector];
+    let reader = TestApp::start_with(Serve { roles, visibility_timeout: 20, ..writer.config.clone() }).await;
+    write_and_look(&reader.client).await;
+    assert_verified(&pool).await;
+    for app in [reader, relay, writer] {
+        app.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_that_is_killed_again_and_again_is_relieved_within_seconds() {
+    if !Nats::installed() {
+        return;
+    }
+    let config = Serve { roles: vec![Role::Api, Role::Projector], ..TestApp::config(&[]).await };
+    let app = TestApp::start_with(config).await;
+    let pool = app.pool().await;
+    let bus = bus_of(&app.config, &pool).await;
+    let mut working = RoleProcess::start(&app.config, "relay").await;
+    let mut sessions = BTreeSet::from([relay_other_than(&BTreeSet::new(), &pool).await]);
+    let mut traffic = Traffic::start(&app.client);
+    for _ in 0..CUTS {
+        let standing_by = RoleProcess::start(&app.config, "relay").await;
+        traffic.goes_on().await;
+        working.kill().await;
+        write_and_look(&app.client).await;
+        let written = head(&pool).await.unwrap();
+        eventually("the stream goes on", TAKEN_OVER_WITHIN, async || {
+            let Ok(stream) = bus.ensure_stream().await else { return false };
+            bus.last_position(&stream).await.is_ok_and(|held| held >= Some(written))
+        })
+        .await;
+        sessions.extend(working_relay(&pool).await);
+        working = standing_by;
+    }
+    assert!(sessions.len() > 1, "the lock never changed hands, so this shows nothing");
+    traffic.goes_on().await;
+    traffic.stop().await;
+    assert_stream_tells_all(&bus, &pool).await;
+    assert_verified(&pool).await;
+    app.stop().await;
+}
+
+/// Customers who may borrow.
+async fn register(client: &Client, number: usize) -> Vec<i64> {
+    let mut customers = Vec::new();
+    for _ in 0..number {
+        customers.push(client.register(80_000).await);
+    }
+    customers
+}
+
+/// Each customer applies for another loan; approved or declined, it is an event.
+async fn all_apply(client: &Client, customers: &[i64]) {
+    let applications: Vec<_> = customers.iter().map(|customer| application(*customer, 100_000, 14, 24)).collect();
+    for answer in join_all(applications.iter().map(|body| client.post("/create-loan", body))).await {
+        assert!(answer.status < 300, "{}", answer.body);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_drops_what_nobody_has_read_loses_nothing() {
+    if !Nats::installed() {
+        return;
+    }
+    let config = Serve { roles: vec![Role::Api, Role::Relay], visibility_timeout: 0, ..TestApp::config(&[]).await };
+    let app = TestApp::start_with(Serve { nats_stream_bytes: SMALLEST_STREAM_BYTES, ..config }).await;
+    let pool = app.pool().await;
+    let projector = RoleProcess::start(&app.config, "projector").await;
+    // Of one partition, whose consumers alone get all that follows.
+    let mut customers = register(&app.client, BORROWERS * usize::from(PARTITIONS)).await;
+    customers.retain(|customer| customer % i64::from(PARTITIONS) == 1);
+    assert_verified(&pool).await;
+
+    let bus = bus_of(&app.config, &pool).await;
+    let stream = bus.ensure_stream().await.unwrap();
+    projector.signal(Signal::SIGSTOP);
+    let delivered = stream.get_info().await.unwrap().state.last_sequence;
+    eventually("the stream drops what was not delivered", STREAM_WITHIN, async || {
+        all_apply(&app.client, &customers).await;
+        stream.get_info().await.unwrap().state.first_sequence > delivered + ASKED_FOR
+    })
+    .await;
+    assert!(unapplied(&pool).await > 0);
+    projector.signal(Signal::SIGCONT);
+    assert_verified(&pool).await;
+    app.stop().await;
+}
+
+/// A NATS that is away for as long as a test likes, and comes back under its address with what it held.
+struct OwnNats {
+    process: Option<Child>,
+    port: u16,
+    directory: TempDir,
+}
+
+impl OwnNats {
+    fn new() -> Self {
+        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        Self { process: None, port: free.local_addr().unwrap().port(), directory: TempDir::new().unwrap() }
+    }
+
+    async fn start(&mut self) {
+        let path = std::env::var("PATH").unwrap_or_default();
+        let mut command = Command::new("nats-server");
+        command.env("PATH", format!("{path}:/usr/sbin:/usr/local/bin:/opt/homebrew/bin"));
+        command.args(["--addr", "127.0.0.1", "--port", &self.port.to_string(), "--jetstream", "--store_dir"]);
+        command.arg(self.directory.path()).kill_on_drop(true);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        self.process = Some(command.spawn().unwrap());
+        let address = (Ipv4Addr::LOCALHOST, self.port);
+        eventually("NATS answers", NATS_WITHIN, async || TcpStream::connect(address).await.is_ok()).await;
+    }
+
+    async fn stop(&mut self) {
+        let mut process = self.process.take().unwrap();
+        let pid = i32::try_from(process.id().unwrap()).unwrap();
+        kill(Pid::from_raw(pid), Signal::SIGTERM).unwrap();
+        tokio::time::timeout(NATS_WITHIN, process.wait()).await.expect("NATS ends").unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn writes_go_on_while_nats_is_away_and_reach_it_afterwards() {
+    if !Nats::installed() {
+        return;
+    }
+    let mut nats = OwnNats::new();
+    nats.start().await;
+    let url = format!("nats://127.0.0.1:{}", nats.port);
+    let app = TestApp::start_with(Serve { nats_url: Some(url), ..TestApp::config(&[]).await }).await;
+    let pool = app.pool().await;
+    let bus = bus_of(&app.config, &pool).await;
+    let mut traffic = Traffic::start(&app.client);
+    for _ in 0..2 {
+        traffic.goes_on().await;
+        nats.stop().await;
+        for _ in 0..CUTS {
+            traffic.goes_on().await;
+        }
+        nats.start().await;
+        assert_stream_tells_all(&bus, &pool).await;
+    }
+    traffic.goes_on().await;
+    traffic.stop().await;
+    assert_stream_tells_all(&bus, &pool).await;
+    assert_verified(&pool).await;
+    app.stop().await;
+    nats.stop().await;
+}
