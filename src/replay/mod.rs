@@ -225,7 +225,10 @@ impl Replay {
             (Some(up_to), Some(events)) if !was_begun_by_an_earlier_version(&rebuild, projections) => {
                 (up_to, events, rebuild.phase)
             }
-            (Some(_) | None, _) => {
+            (begun, _) => {
+                if begun.is_some() {
+                    rebuilds::forget_ranges(&self.read_models, id).await?;
+                }
                 let (up_to, events) = self.begin(id, projections).await?;
                 (up_to, events, Phase::Filling)
             }
@@ -255,7 +258,6 @@ impl Replay {
         };
         let events = count(&self.log, up_to).await?;
         let mut transaction = self.read_models.begin().await?;
-        rebuilds::forget_ranges(&mut *transaction, id).await?;
         for projection in projections {
             shadow::create(&mut transaction, *projection).await?;
         }

@@ -4,12 +4,15 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use aggregates::customer::{CustomerEvent, Decided, RecordRepayment, fold};
+use aggregates::customer::{CustomerEvent, Decided, LoanApproved, RecordRepayment, fold};
 use aggregates::event::LendingEvent;
 use aggregates::ids::{CustomerId, DecisionId, LoanId, RepaymentId};
-use aggregates::loan::{Loan, LoanCommand, LoanEvent, ReceiveRepayment, RepaymentReceived};
+use aggregates::loan::{Loan, LoanCommand, LoanEvent, LoanTerms, ReceiveRepayment, RepaymentReceived};
+use aggregates::money::Money;
 use aggregates::policy::{Policy, PolicyRef};
-use aggregates::profile::CreditProfile;
+use aggregates::profile::{CreditProfile, LoanRecord};
+use aggregates::terms::{Principal, Rate, Tenure};
+use chrono::NaiveDate;
 use cqrs_es::Aggregate;
 use projections::{CustomerEvents, RecordedEvent, StoredEvent};
 
@@ -26,12 +29,37 @@ impl std::fmt::Display for Violation {
     }
 }
 
+/// What a loan was granted on. Both streams say the same; its interest rate stands in the decision and the loan alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Grant {
+    /// Which decision; `None` for an imported loan.
+    decision_id: Option<DecisionId>,
+    interest_rate: Option<Rate>,
+    principal: Principal,
+    instalment: Money,
+    tenure: Tenure,
+    started_on: NaiveDate,
+    ends_on: NaiveDate,
+}
+
+impl Grant {
+    fn of_record(loan: &LoanRecord, decision_id: Option<DecisionId>, interest_rate: Option<Rate>) -> Self {
+        let LoanRecord { principal, instalment, tenure, started_on, ends_on, .. } = *loan;
+        Self { decision_id, interest_rate, principal, instalment, tenure, started_on, ends_on }
+    }
+
+    fn of_terms(terms: &LoanTerms, decision_id: Option<DecisionId>) -> Self {
+        let LoanTerms { interest_rate, principal, instalment, tenure, started_on, ends_on, .. } = *terms;
+        let interest_rate = decision_id.is_some().then_some(interest_rate);
+        Self { decision_id, interest_rate, principal, instalment, tenure, started_on, ends_on }
+    }
+}
+
 /// Where a loan is spoken of: in its customer's stream, in its own.
 #[derive(Debug, Default)]
 struct Mentioned {
-    /// Position, and the decision that granted it, `None` for an imported loan.
-    by_customer: Option<(i64, Option<DecisionId>)>,
-    by_itself: Option<(i64, Option<DecisionId>)>,
+    by_customer: Option<(i64, Grant)>,
+    by_itself: Option<(i64, Grant)>,
     /// As its own stream tells it.
     loan: Loan,
 }
@@ -126,12 +154,15 @@ impl<'a> LogCheck<'a> {
             CustomerEvent::CustomerRegistered(registered) => self.begins(position, registered.customer_id),
             CustomerEvent::CustomerImported(imported) => self.begins(position, imported.customer_id),
             CustomerEvent::LoanApproved(approved) => {
-                let granted = Some((position, Some(approved.decision_id)));
-                self.loans.entry(approved.loan.loan_id).or_default().by_customer = granted;
+                let rate = Some(approved.assessment.corrected_rate);
+                let grant = Grant::of_record(&approved.loan, Some(approved.decision_id), rate);
+                self.loans.entry(approved.loan.loan_id).or_default().by_customer = Some((position, grant));
+                self.lends_what_was_asked_for(position, approved);
             }
             CustomerEvent::LoanDeclined(_) => {}
             CustomerEvent::LoanCarriedOver(carried_over) => {
-                self.loans.entry(carried_over.loan.loan_id).or_default().by_customer = Some((position, None));
+                let grant = Grant::of_record(&carried_over.loan, None, None);
+                self.loans.entry(carried_over.loan.loan_id).or_default().by_customer = Some((position, grant));
             }
             CustomerEvent::RepaymentRecorded(recorded) => {
                 let said = RecordRepayment {
@@ -192,6 +223,16 @@ impl<'a> LogCheck<'a> {
         }
     }
 
+    /// The loan that a decision opens is the one that it was about.
+    fn lends_what_was_asked_for(&mut self, position: i64, approved: &LoanApproved) {
+        let (loan, assessment) = (&approved.loan, &approved.assessment);
+        let asked = (assessment.application.principal, assessment.application.tenure, assessment.instalment);
+        if (loan.principal, loan.tenure, loan.instalment) != asked || loan.started_on != assessment.standing.as_of {
+            let what = format!("decision {} opens another loan than it was about", approved.decision_id);
+            self.violated(position, what);
+        }
+    }
+
     fn loan_event(&mut self, position: i64, event: &LoanEvent, stored: &StoredEvent) {
         let (loan_id, owner) = match event {
             LoanEvent::LoanOpened(opened) => (opened.terms.loan_id, opened.terms.customer_id),
@@ -204,9 +245,13 @@ impl<'a> LogCheck<'a> {
         }
         match event {
             LoanEvent::LoanOpened(opened) => {
-                self.loans.entry(loan_id).or_default().by_itself = Some((position, Some(opened.decision_id)));
+                let grant = Grant::of_terms(&opened.terms, Some(opened.decision_id));
+                self.loans.entry(loan_id).or_default().by_itself = Some((position, grant));
             }
-            LoanEvent::LoanImported(_) => self.loans.entry(loan_id).or_default().by_itself = Some((position, None)),
+            LoanEvent::LoanImported(imported) => {
+                let grant = Grant::of_terms(&imported.terms, None);
+                self.loans.entry(loan_id).or_default().by_itself = Some((position, grant));
+            }
             LoanEvent::RepaymentReceived(received) => self.repay_again(position, event, received),
         }
         self.loans.entry(loan_id).or_default().loan.apply(event.clone());
@@ -252,13 +297,13 @@ impl<'a> LogCheck<'a> {
         }
     }
 
-    /// Every loan stands in its customer's stream and in its own, granted by the same decision.
+    /// Every loan stands in its customer's stream and in its own, on the same terms.
     fn loans_must_match(&mut self) {
         for (loan, mentioned) in std::mem::take(&mut self.loans) {
             match (mentioned.by_customer, mentioned.by_itself) {
                 (Some((_, granted)), Some((_, opened))) if granted == opened => {}
                 (Some(_), Some((position, _))) => {
-                    self.violated(position, format!("loan {loan} was opened by another decision than granted it"));
+                    self.violated(position, format!("loan {loan} was opened on other terms than were granted"));
                 }
                 (Some((position, _)), None) => {
                     self.violated(position, format!("loan {loan} was granted and not opened"))
