@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use sqlx::PgPool;
 
 use crate::store::gap::{LongAppender, long_appenders};
-use crate::store::reader::head;
+use crate::store::reader::{Pending, head, pending};
 
 /// Up to so many events beyond a checkpoint are counted; those beyond are estimated.
 const COUNTED_EVENTS: i64 = 1000;
@@ -284,41 +284,25 @@ fn partition_status(
     }
 }
 
-/// What each slot has not applied, by a bounded look at what follows its checkpoint.
+/// What each slot has not applied.
 async fn lags(
     log: &PgPool,
     checkpoints: &HashMap<Slot, Checkpoint>,
     head: i64,
 ) -> Result<HashMap<Slot, Lag>, sqlx::Error> {
-    let slots: Vec<(Slot, i64)> = Projection::ALL
+    let slots: Vec<Slot> = Projection::ALL
         .into_iter()
         .flat_map(|projection| Partition::all().map(move |partition| (projection, partition)))
-        .map(|slot| (slot, checkpoints.get(&slot).map_or(0, |held| held.position)))
         .collect();
-    let rows: Vec<(String, i16, i64, i64, i64)> = sqlx::query_as(
-        "select projection, partition, pending.events, pending.last,
-                (extract(epoch from clock_timestamp() - pending.oldest) * 1000)::bigint
-         from unnest($1::text[], $2::smallint[], $3::bigint[]) as slot (projection, partition, applied),
-              lateral (select count(*) as events, max(position) as last, min(recorded_at) as oldest from
-                           (select position, recorded_at from events
-                            where position > applied and position <= applied + $6 and customer_id % $4 = partition
-                            order by position limit $5) counted) pending
-         where pending.events > 0",
-    )
-    .bind(slots.iter().map(|((projection, _), _)| projection.name()).collect::<Vec<_>>())
-    .bind(slots.iter().map(|((_, partition), _)| i16::from(partition.number())).collect::<Vec<_>>())
-    .bind(slots.iter().map(|(_, position)| *position).collect::<Vec<_>>())
-    .bind(i64::from(PARTITIONS))
-    .bind(COUNTED_EVENTS)
-    .bind(LOOKED_AT_POSITIONS)
-    .fetch_all(log)
-    .await?;
-    let lag = |(projection, partition, count, last, age): (String, i16, i64, i64, i64)| {
+    let places: Vec<(Partition, i64)> =
+        slots.iter().map(|slot| (slot.1, checkpoints.get(slot).map_or(0, |held| held.position))).collect();
+    let pending = pending(log, &places, COUNTED_EVENTS, LOOKED_AT_POSITIONS).await?;
+    let lag = |Pending { events, last, age_milliseconds }| {
         // Where not all were counted, what lies beyond is taken to be spread evenly.
-        let beyond = if count < COUNTED_EVENTS { 0 } else { (head - last).max(0) / i64::from(PARTITIONS) };
-        Some((slot(&projection, partition)?, Lag { events: count + beyond, age: Seconds { milliseconds: age } }))
+        let beyond = if events < COUNTED_EVENTS { 0 } else { (head - last).max(0) / i64::from(PARTITIONS) };
+        Lag { events: events + beyond, age: Seconds { milliseconds: age_milliseconds } }
     };
-    Ok(rows.into_iter().filter_map(lag).collect())
+    Ok(slots.into_iter().zip(pending).filter_map(|(slot, pending)| Some((slot, lag(pending?)))).collect())
 }
 
 #[cfg(test)]

@@ -170,6 +170,21 @@ fn handlers_hold_no_sql() {
 }
 
 #[test]
+fn read_models_are_read_and_written_in_their_crate() {
+    let tables = [
+        "read_models.customers",
+        "read_models.loans",
+        "read_models.credit_profiles",
+        "read_models.checkpoints",
+        "read_models.parked",
+        "read_models.rebuilds",
+        "read_models.rebuild_ranges",
+        "read_models.workers",
+    ];
+    none("no other code names their tables", mentioning(&files("src", "rs"), &tables));
+}
+
+#[test]
 fn queries_never_touch_the_event_store() {
     let words = ["EventLog", "crate::store", "super::store", "api.log", "api.commands", "crate::commands"];
     none("src/http/queries reads read models", mentioning(&files("src/http/queries", "rs"), &words));

@@ -8,8 +8,8 @@ use aggregates::loan::{Loan, LoanCommand, LoanEvent, LoanTerms, OpenLoan};
 use aggregates::policy::decision::{Application, Assessment};
 use chrono::Utc;
 
-use super::{Answered, CommandError, Commands, KeyedRequest, MAX_ATTEMPTS, Origin, Rendered, handle, pause, serialize};
-use crate::store::append::{Append, AppendError};
+use super::{Answered, CommandError, Commands, KeyedRequest, MAX_ATTEMPTS, Origin, Rendered, handle, serialize};
+use crate::store::append::Append;
 use crate::store::ids::draw_decision_and_loan;
 
 /// A decision, and the loan where it was approved.
@@ -59,13 +59,8 @@ impl Commands {
                 decided => decided?,
             };
             let answer = render(decided).map_err(CommandError::Render)?;
-            match self.append(to_append, customer_id, keyed, answer).await {
-                Ok(answered) => return Ok(answered),
-                Err(AppendError::Conflict) => pause().await,
-                Err(AppendError::KeyTaken) => return Err(CommandError::KeyTaken),
-                Err(error @ (AppendError::PhoneNumberTaken(_) | AppendError::Store(_))) => {
-                    return Err(CommandError::Store(error));
-                }
+            if let Some(answered) = self.append(to_append, customer_id, keyed, answer).await? {
+                return Ok(answered);
             }
         }
         Err(CommandError::Contention)

@@ -203,21 +203,31 @@ impl Commands {
         Self { log, policy, calendar, wake, queue: CustomerQueue::default(), running: RunningKeys::default() }
     }
 
-    /// Appends a command's events about a customer and, where its request has a key, the answer with them.
+    /// Appends a command's events about a customer and, where its request has a key, the answer with them. `None` when
+    /// somebody was faster: the command is to be decided again.
     async fn append(
         &self,
         mut events: Append,
         customer: CustomerId,
         keyed: Option<&KeyedRequest>,
         answer: Answer,
-    ) -> Result<Answered, AppendError> {
+    ) -> Result<Option<Answered>, CommandError> {
         if let Some(keyed) = keyed {
             events.remember_answer(keyed.answered(customer, &answer));
         }
-        let position = append(self.log.pool(), &events).await?;
+        let position = match append(self.log.pool(), &events).await {
+            Ok(position) => position,
+            Err(AppendError::Conflict) => {
+                pause().await;
+                return Ok(None);
+            }
+            Err(AppendError::KeyTaken) => return Err(CommandError::KeyTaken),
+            Err(AppendError::PhoneNumberTaken(_)) => return Err(CommandError::PhoneNumberTaken),
+            Err(error @ AppendError::Store(_)) => return Err(CommandError::Store(error)),
+        };
         self.wake.appended().await;
         let place = LogPlace { partition: Partition::of(customer), position };
-        Ok(Answered { answer, place, replayed: false })
+        Ok(Some(Answered { answer, place, replayed: false }))
     }
 }
 

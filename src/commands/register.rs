@@ -7,7 +7,7 @@ use aggregates::person::{MonthlyIncome, PersonalData};
 use chrono::Utc;
 
 use super::{Answered, CommandError, Commands, KeyedRequest, MAX_ATTEMPTS, Origin, Rendered, handle, serialize};
-use crate::store::append::{Append, AppendError};
+use crate::store::append::Append;
 use crate::store::ids::draw_customer;
 
 /// Who wants to become a customer.
@@ -55,13 +55,9 @@ impl Commands {
             let customer_id = draw_customer(self.log.pool()).await?;
             let (to_append, approved_limit) = first_event(customer_id, registration.clone(), origin).await?;
             let answer = render(Registered { customer_id, approved_limit }).map_err(CommandError::Render)?;
-            match self.append(to_append, customer_id, keyed, answer).await {
-                Ok(answered) => return Ok(answered),
-                // An import took the id meanwhile: the next one is free.
-                Err(AppendError::Conflict) => {}
-                Err(AppendError::PhoneNumberTaken(_)) => return Err(CommandError::PhoneNumberTaken),
-                Err(AppendError::KeyTaken) => return Err(CommandError::KeyTaken),
-                Err(error @ AppendError::Store(_)) => return Err(CommandError::Store(error)),
+            // Nothing was appended where an import took the id meanwhile: the next one is free.
+            if let Some(answered) = self.append(to_append, customer_id, keyed, answer).await? {
+                return Ok(answered);
             }
         }
         Err(CommandError::Contention)

@@ -6,8 +6,8 @@ use aggregates::loan::{Loan, LoanCommand, LoanEvent, LoanRefusal, ReceiveRepayme
 use aggregates::repayment::{Reference, RepaymentAmount};
 use chrono::{NaiveDate, Utc};
 
-use super::{Answered, CommandError, Commands, KeyedRequest, MAX_ATTEMPTS, Origin, Rendered, handle, pause, serialize};
-use crate::store::append::{Append, AppendError};
+use super::{Answered, CommandError, Commands, KeyedRequest, MAX_ATTEMPTS, Origin, Rendered, handle, serialize};
+use crate::store::append::Append;
 use crate::store::ids::draw_repayment;
 
 /// A repayment that a channel reports.
@@ -53,13 +53,8 @@ impl Commands {
         for _ in 0..MAX_ATTEMPTS {
             let (to_append, received) = self.take_repayment(loan, customer_id, repayment_id, repayment, origin).await?;
             let answer = render(received).map_err(CommandError::Render)?;
-            match self.append(to_append, customer_id, keyed, answer).await {
-                Ok(answered) => return Ok(answered),
-                Err(AppendError::Conflict) => pause().await,
-                Err(AppendError::KeyTaken) => return Err(CommandError::KeyTaken),
-                Err(error @ (AppendError::PhoneNumberTaken(_) | AppendError::Store(_))) => {
-                    return Err(CommandError::Store(error));
-                }
+            if let Some(answered) = self.append(to_append, customer_id, keyed, answer).await? {
+                return Ok(answered);
             }
         }
         Err(CommandError::Contention)

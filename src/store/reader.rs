@@ -200,6 +200,61 @@ pub async fn last_positions(pool: &PgPool, after: i64, to: i64) -> Result<Vec<(P
     Ok(known.collect())
 }
 
+/// What a partition holds behind a place in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromRow)]
+pub struct Pending {
+    /// How many events, counted up to a limit.
+    pub events: i64,
+    /// The position of the last of those that were counted.
+    pub last: i64,
+    /// Since the first of them was appended.
+    pub age_milliseconds: i64,
+}
+
+/// What partitions hold behind places in them, `None` for nothing: up to `limit` events are counted, and looked for within
+/// so many positions, so that the look is bounded however far a place lies back.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn pending(
+    pool: &PgPool,
+    places: &[(Partition, i64)],
+    limit: i64,
+    within_positions: i64,
+) -> Result<Vec<Option<Pending>>, sqlx::Error> {
+    #[derive(FromRow)]
+    struct At {
+        place: i64,
+        #[sqlx(flatten)]
+        pending: Pending,
+    }
+    let rows: Vec<At> = sqlx::query_as(
+        "select place, events, last,
+                (extract(epoch from clock_timestamp() - oldest) * 1000)::bigint as age_milliseconds
+         from unnest($1::smallint[], $2::bigint[]) with ordinality as places (partition, applied, place),
+              lateral (select count(*) as events, max(position) as last, min(recorded_at) as oldest from
+                           (select position, recorded_at from events
+                            where position > applied and position <= applied + $5 and customer_id % $3 = partition
+                            order by position limit $4) counted) pending
+         where events > 0",
+    )
+    .bind(places.iter().map(|(partition, _)| i16::from(partition.number())).collect::<Vec<_>>())
+    .bind(places.iter().map(|(_, position)| *position).collect::<Vec<_>>())
+    .bind(i64::from(PARTITIONS))
+    .bind(limit)
+    .bind(within_positions)
+    .fetch_all(pool)
+    .await?;
+    let mut pending = vec![None; places.len()];
+    for At { place, pending: found } in rows {
+        // Places count from 1.
+        if let Some(at) = usize::try_from(place - 1).ok().and_then(|index| pending.get_mut(index)) {
+            *at = Some(found);
+        }
+    }
+    Ok(pending)
+}
+
 /// The highest committed position; 0 for an empty log.
 ///
 /// # Errors
