@@ -78,7 +78,7 @@ pub struct Store {
     /// PostgreSQL that holds the read models, when it is another one.
     #[arg(long, env = "READ_DATABASE_URL", hide_env_values = true, value_name = "URL")]
     pub read_database_url: Option<String>,
-    /// Connections to each database, at most.
+    /// Connections of a pool to each database, at most; replays have ten more.
     #[arg(long, env = "DATABASE_CONNECTIONS", default_value_t = 20, value_name = "N",
           value_parser = clap::value_parser!(u32).range(2..=1000))]
     pub database_connections: u32,

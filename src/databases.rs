@@ -115,6 +115,17 @@ pub fn process_name() -> String {
     format!("{}:{}", host.as_deref().unwrap_or("localhost"), std::process::id())
 }
 
+/// Whether it may be what the statement did that broke the connection or ended the server's process. A living server
+/// explains itself.
+#[must_use]
+pub fn is_unexplained(error: &sqlx::Error) -> bool {
+    const ENDED_WITHOUT_A_WORD: [&str; 3] = ["57P01", "57P02", "XX000"];
+    match error.as_database_error() {
+        Some(refusal) => ENDED_WITHOUT_A_WORD.contains(&refusal.code().unwrap_or_default().as_ref()),
+        None => matches!(error, sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::Tls(_)),
+    }
+}
+
 fn options(url: &str) -> Result<PgConnectOptions, sqlx::Error> {
     let options = PgConnectOptions::from_str(url)?.application_name("credit-approval");
     Ok(options.log_statements(log::LevelFilter::Debug).log_slow_statements(log::LevelFilter::Warn, SLOW_STATEMENT))

@@ -16,8 +16,6 @@ use crate::store::reader::{Pending, head, pending};
 
 /// Up to so many events beyond a checkpoint are counted; those beyond are estimated.
 const COUNTED_EVENTS: i64 = 1000;
-/// Within so many positions they are looked for: a partition has one in eight of them, or about that.
-const LOOKED_AT_POSITIONS: i64 = 100_000;
 /// A worker that was not seen to go round for longer is stalled.
 const STALLED_MILLISECONDS: i64 = 15_000;
 /// What is applied within this time is no lag to speak of.
@@ -296,7 +294,7 @@ async fn lags(
         .collect();
     let places: Vec<(Partition, i64)> =
         slots.iter().map(|slot| (slot.1, checkpoints.get(slot).map_or(0, |held| held.position))).collect();
-    let pending = pending(log, &places, COUNTED_EVENTS, LOOKED_AT_POSITIONS).await?;
+    let pending = pending(log, &places, COUNTED_EVENTS).await?;
     let lag = |Pending { events, last, age_milliseconds }| {
         // Where not all were counted, what lies beyond is taken to be spread evenly.
         let beyond = if events < COUNTED_EVENTS { 0 } else { (head - last).max(0) / i64::from(PARTITIONS) };

@@ -51,7 +51,7 @@ impl ApplyError {
     }
 }
 
-fn is_about_values(error: &sqlx::Error) -> bool {
+pub(crate) fn is_about_values(error: &sqlx::Error) -> bool {
     if let Some(refusal) = error.as_database_error() {
         let code = refusal.code().unwrap_or_default();
         return ["22", "23", "54", "P0"].iter().any(|class| code.starts_with(class));

@@ -83,13 +83,15 @@ pub async fn summary(executor: impl PgExecutor<'_>) -> Result<Vec<(String, i64)>
     .await
 }
 
-/// Customers that are parked because their event could not be read, in order, at most `limit`: a newer build may read it.
+/// Customers that are parked because their event could not be read, the one that was tried longest ago first, at most
+/// `limit`: a newer build may read it.
 ///
 /// # Errors
 /// When the database does not answer.
 pub async fn unreadable(executor: impl PgExecutor<'_>, target: Target, limit: i64) -> Result<Vec<i64>, sqlx::Error> {
     sqlx::query_scalar(
-        "select customer_id from read_models.parked where projection = $1 and unreadable order by 1 limit $2",
+        "select customer_id from read_models.parked where projection = $1 and unreadable
+         order by tried_at, customer_id limit $2",
     )
     .bind(target.name())
     .bind(limit)
@@ -186,13 +188,13 @@ pub(crate) async fn refused_again(
     Ok(())
 }
 
-/// A customer goes on, if it was parked; answers whether it was. The caller holds the checkpoint.
+/// A customer goes on, if it was parked. The caller holds the checkpoint.
 pub(crate) async fn unpark(
     transaction: &mut PgConnection,
     target: Target,
     customer: CustomerId,
-) -> Result<bool, sqlx::Error> {
-    let unparked = sqlx::query(
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
         "with unparked as (
              delete from read_models.parked where projection = $1 and customer_id = $2
              returning projection, partition)
@@ -203,7 +205,7 @@ pub(crate) async fn unpark(
     .bind(customer.get())
     .execute(transaction)
     .await?;
-    Ok(unparked.rows_affected() > 0)
+    Ok(())
 }
 
 /// An error with its causes, in one line, at most 2,000 characters.

@@ -276,6 +276,21 @@ pub struct Range {
     pub to: i64,
 }
 
+/// Whether that process still works on it; nobody else takes it up until the transaction ends.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn is_with(transaction: &mut PgConnection, rebuild_id: i64, process: &str) -> Result<bool, sqlx::Error> {
+    let found: Option<i32> = sqlx::query_scalar(
+        "select 1 from read_models.rebuilds where rebuild_id = $1 and process = $2 and finished_at is null for share",
+    )
+    .bind(rebuild_id)
+    .bind(process)
+    .fetch_optional(transaction)
+    .await?;
+    Ok(found.is_some())
+}
+
 /// A range is filled in; in the transaction of its rows.
 ///
 /// # Errors

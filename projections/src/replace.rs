@@ -12,10 +12,7 @@ use crate::{ApplyError, Target};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Replaced {
     /// The rows are as the events tell, and the customer goes on.
-    Done {
-        /// Whether it was parked before.
-        was_parked: bool,
-    },
+    Done,
     /// An event cannot be applied. A parked customer's rows are as the events before it tell, and it stays parked; those
     /// of a customer that is not parked are as they were.
     Failed(Failure),
@@ -38,7 +35,8 @@ pub async fn replace(
     match write(&mut savepoint, target, events).await {
         Ok(None) => {
             savepoint.commit().await?;
-            Ok(Replaced::Done { was_parked: parked::unpark(transaction, target, customer).await? })
+            parked::unpark(transaction, target, customer).await?;
+            Ok(Replaced::Done)
         }
         Ok(Some(failure)) => {
             if parked::failed_again(&mut savepoint, target, customer, &failure).await? {

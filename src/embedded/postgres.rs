@@ -50,8 +50,14 @@ const SETTINGS: [&str; 14] = [
     "client_encoding=UTF8",
 ];
 const DURABLE: [&str; 2] = ["full_page_writes=on", "synchronous_commit=on"];
-const EPHEMERAL: [&str; 4] =
-    ["fsync=off", "full_page_writes=off", "synchronous_commit=off", "max_prepared_transactions=10"];
+const EPHEMERAL: [&str; 5] = [
+    "fsync=off",
+    "full_page_writes=off",
+    "synchronous_commit=off",
+    // Tests hold transactions open, and prepare some.
+    "max_prepared_transactions=10",
+    "idle_in_transaction_session_timeout=10min",
+];
 
 /// What the server promises about a power cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

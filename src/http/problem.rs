@@ -117,7 +117,7 @@ impl Problem {
     /// The database does not answer: 503.
     #[must_use]
     pub fn unavailable() -> Self {
-        let detail = "The database does not answer. Nothing was changed.";
+        let detail = "The database does not answer.";
         let title = "The service is not available";
         Self { retry_after: Some(1), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", title, detail) }
     }

@@ -46,7 +46,7 @@ async fn cancel(databases: &Databases, chosen: &[Projection]) -> Result<(), OpsE
 async fn rebuild_customer(databases: &Databases, chosen: &[Projection], customer: CustomerId) -> Result<(), OpsError> {
     for projection in chosen {
         match databases.replay().rebuild_customer(*projection, customer).await? {
-            Replaced::Done { .. } => say(format_args!("{projection}: customer {customer} is rebuilt")),
+            Replaced::Done => say(format_args!("{projection}: customer {customer} is rebuilt")),
             Replaced::Failed(failure) => return Err(OpsError::CustomerFailed(failure.error)),
             Replaced::Refused(error) => return Err(OpsError::CustomerFailed(error)),
         }

@@ -1,9 +1,10 @@
 //! Which workers are this process's: session-level advisory locks in the read models' database.
 //!
-//! Each process shows by shared locks for which read models it is present, and takes no more than its share of the
-//! leases, so that the work spreads over however many there are; when one ends, its locks end with it and the others take over. A lease
-//! spares two processes the same work. It is not what keeps them from applying an event twice: that is the checkpoint,
-//! moved under its row's lock in the transaction of the effect.
+//! Each process shows by shared locks for which read models it is present. From that all of them reckon alike which slots
+//! are whose, as evenly as it goes; each gives back what is not its own and takes what is, once it is free. When one
+//! ends, its locks end with it, and the others reckon anew. A lease spares two processes the same work. It is not what
+//! keeps them from applying an event twice: that is the checkpoint, moved under its row's lock in the transaction of the
+//! effect.
 
 use projections::{PARTITIONS, Projection};
 use sqlx::postgres::PgConnection;
@@ -39,32 +40,27 @@ impl Leases {
         &self.held
     }
 
-    /// Takes free leases up to this process's share, of the read models that it keeps; answers those that are held
+    /// Takes the free leases of this process's share, of the read models that it keeps; answers those that are held
     /// beyond it. Also shows that the connection, and with it what is held, is still there.
     pub(crate) async fn acquire(&mut self, keeps: impl Fn(Projection) -> bool) -> Result<Vec<Slot>, sqlx::Error> {
-        let share = self.share(&keeps).await?;
-        let wanted = |slot: &Slot| keeps(slot.0);
-        let unwanted: Vec<Slot> = self.held.iter().filter(|slot| !wanted(slot)).copied().collect();
-        if !unwanted.is_empty() {
-            return Ok(unwanted);
+        self.show_presence(&keeps).await?;
+        let share = self.share().await?;
+        let beyond: Vec<Slot> = self.held.iter().filter(|slot| !share.contains(slot)).copied().collect();
+        if !beyond.is_empty() {
+            return Ok(beyond);
         }
-        if self.held.len() > share {
-            return Ok(self.held[share..].to_vec());
-        }
-        let missing: Vec<Slot> = slots().filter(|slot| wanted(slot) && !self.held.contains(slot)).collect();
+        let missing: Vec<Slot> = share.into_iter().filter(|slot| !self.held.contains(slot)).collect();
         let numbers: Vec<i32> = missing.iter().map(|slot| lock_number(*slot)).collect();
         let rows = sqlx::query(
             "with free as materialized (
                  select number from unnest($2::int[]) number
                  where not exists (select from pg_locks
                                    where locktype = 'advisory' and classid = $1::oid and objid = number::oid
-                                     and database = (select oid from pg_database where datname = current_database()))
-                 limit $3)
+                                     and database = (select oid from pg_database where datname = current_database())))
              select number, pg_try_advisory_lock($1, number) as taken from free",
         )
         .bind(LEASES)
         .bind(numbers)
-        .bind(i64::try_from(share - self.held.len()).unwrap_or(i64::MAX))
         .fetch_all(&mut self.connection)
         .await?;
         for row in rows {
@@ -88,35 +84,45 @@ impl Leases {
         Ok(())
     }
 
-    /// How many leases are this process's: of each read model that it keeps, the partitions by those present for it.
-    async fn share(&mut self, keeps: impl Fn(Projection) -> bool) -> Result<usize, sqlx::Error> {
+    /// Shows for which read models this process is present, and for which no longer.
+    async fn show_presence(&mut self, keeps: impl Fn(Projection) -> bool) -> Result<(), sqlx::Error> {
         for projection in Projection::ALL {
-            let is_present = self.present.contains(&projection);
-            let function = match (keeps(projection), is_present) {
+            let function = match (keeps(projection), self.present.contains(&projection)) {
                 (true, false) => "pg_advisory_lock_shared",
                 (false, true) => "pg_advisory_unlock_shared",
                 (true, true) | (false, false) => continue,
             };
             let sql = format!("select {function}($1, $2)");
-            let number = i32::try_from(projection.index()).unwrap_or(i32::MAX);
-            sqlx::query(&sql).bind(PRESENCE).bind(number).execute(&mut self.connection).await?;
+            sqlx::query(&sql).bind(PRESENCE).bind(number(projection)).execute(&mut self.connection).await?;
             self.present.retain(|present| *present != projection);
             self.present.extend(keeps(projection).then_some(projection));
         }
-        let numbers: Vec<i32> =
-            self.present.iter().map(|projection| i32::try_from(projection.index()).unwrap_or(i32::MAX)).collect();
-        let share: i64 = sqlx::query_scalar(
-            "select coalesce(ceil(round(sum($2::numeric / present), 6)), 0)::bigint from
-                 (select count(*) as present from pg_locks
-                  where locktype = 'advisory' and classid = $1::oid and objid::int = any($3) and granted
-                    and database = (select oid from pg_database where datname = current_database())
-                  group by objid) processes",
+        Ok(())
+    }
+
+    /// The slots that are this process's: dealt in turn to those that are present for their read model.
+    async fn share(&mut self) -> Result<Vec<Slot>, sqlx::Error> {
+        let present: Vec<(i32, i32, bool)> = sqlx::query_as(
+            "select objid::bigint::int, pid, pid = pg_backend_pid() from pg_locks
+             where locktype = 'advisory' and classid = $1::oid and granted
+               and database = (select oid from pg_database where datname = current_database())
+             order by objid, pid",
         )
         .bind(PRESENCE)
-        .bind(i32::from(PARTITIONS))
-        .bind(numbers)
-        .fetch_one(&mut self.connection)
+        .fetch_all(&mut self.connection)
         .await?;
-        Ok(usize::try_from(share).unwrap_or(0))
+        let is_own = |(projection, partition): &Slot| {
+            let of_it: Vec<bool> =
+                present.iter().filter(|(of, ..)| *of == number(*projection)).map(|(.., own)| *own).collect();
+            let turn = lock_number((*projection, *partition));
+            let turn = usize::try_from(turn).unwrap_or(0).checked_rem(of_it.len());
+            turn.is_some_and(|turn| of_it[turn])
+        };
+        Ok(slots().filter(is_own).collect())
     }
+}
+
+/// A read model's number among the locks.
+fn number(projection: Projection) -> i32 {
+    i32::try_from(projection.index()).unwrap_or(i32::MAX)
 }

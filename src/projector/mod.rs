@@ -143,11 +143,9 @@ impl Projector {
     /// Shows that the workers are alive, those that are.
     async fn beat(&self, workers: &mut Workers) -> Result<(), sqlx::Error> {
         let held = workers.pulses.iter_mut().filter(|(slot, _)| workers.running.contains_key(slot));
-        let beats = held.map(|((projection, partition), (pulse, rate))| Beat {
-            projection: *projection,
-            partition: *partition,
-            age: pulse.age(),
-            events_per_second: rate.per_second(pulse.total()),
+        let beats = held.filter_map(|((projection, partition), (pulse, rate))| {
+            let (age, events_per_second) = (pulse.age()?, rate.per_second(pulse.total()));
+            Some(Beat { projection: *projection, partition: *partition, age, events_per_second })
         });
         beat(&self.read_models, &self.process, &beats.collect::<Vec<_>>()).await
     }

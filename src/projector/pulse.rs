@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 /// Shared by a worker and whoever watches over it.
 pub struct Pulse {
     began: Instant,
-    /// Milliseconds from the beginning to the last beat.
+    /// Milliseconds from the beginning to the last beat, counted from 1; 0 before the first.
     beat: AtomicU64,
     applied: AtomicU64,
 }
@@ -25,7 +25,7 @@ fn milliseconds(duration: Duration) -> u64 {
 impl Pulse {
     /// The worker goes round.
     pub(crate) fn beat(&self) {
-        self.beat.store(milliseconds(self.began.elapsed()), Ordering::Relaxed);
+        self.beat.store(milliseconds(self.began.elapsed()) + 1, Ordering::Relaxed);
     }
 
     /// The worker has applied events.
@@ -34,9 +34,10 @@ impl Pulse {
         self.beat();
     }
 
-    /// How long ago it last went round.
-    pub(crate) fn age(&self) -> Duration {
-        self.began.elapsed().saturating_sub(Duration::from_millis(self.beat.load(Ordering::Relaxed)))
+    /// How long ago it last went round; `None` when it never did.
+    pub(crate) fn age(&self) -> Option<Duration> {
+        let beat = self.beat.load(Ordering::Relaxed).checked_sub(1)?;
+        Some(self.began.elapsed().saturating_sub(Duration::from_millis(beat)))
     }
 
     /// Events applied so far.

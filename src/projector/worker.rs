@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::bus::message::Delivery;
+use crate::databases::is_unexplained;
 use crate::store::reader::read_partition;
 use crate::store::tail::settled_head;
 
@@ -57,11 +58,7 @@ enum WorkerError {
 impl WorkerError {
     /// Whether it may be an event that ended it: the connection broke, or the server's process ended.
     fn is_unexplained(&self) -> bool {
-        let Self::Apply(ApplyError::Database(error)) = self else { return false };
-        match error.as_database_error() {
-            Some(refusal) => ["57P01", "57P02", "XX000"].contains(&refusal.code().unwrap_or_default().as_ref()),
-            None => matches!(error, sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::Tls(_)),
-        }
+        matches!(self, Self::Apply(ApplyError::Database(error)) if is_unexplained(error))
     }
 }
 
@@ -219,7 +216,8 @@ impl Worker {
             checkpoint::begin_attempt(read_models, self.target, self.partition, self.checkpoint)
                 .await
                 .map_err(WorkerError::Checkpoint)?;
-        self.is_noted = true;
+        // With a suspect nothing was noted now: what was, is not this worker's to take back.
+        self.is_noted = suspect.is_none();
         if suspect.is_some() || attempts > ATTEMPTS_BEFORE_CAUTION {
             let (projection, partition) = (self.projection(), self.partition);
             tracing::warn!(%projection, %partition, attempts, "attempts end without a word; trying events one by one");

@@ -11,6 +11,9 @@ use crate::store::reader::read_customer;
 /// How many parked customers are redriven at once; those behind them wait for the next call.
 pub const MAX_REDRIVEN: usize = 1000;
 
+/// How long a customer waits for the partition's worker.
+const LOCK_TIMEOUT_SECONDS: u32 = 5;
+
 /// What redriving came to.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Redriven {
@@ -35,6 +38,7 @@ impl Replay {
     ) -> Result<Replaced, ReplayError> {
         let target = Target::Live(projection);
         let mut transaction = self.read_models.begin().await?;
+        sqlx::query(&format!("set local lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'")).execute(&mut *transaction).await?;
         let held = checkpoint::lock(&mut transaction, target, Partition::of(customer)).await?;
         if held.version > projection.version() {
             return Err(ReplayError::Outdated(projection));
@@ -62,7 +66,7 @@ impl Replay {
         for one in parked {
             let Ok(customer) = CustomerId::try_from(one.customer_id) else { continue };
             match self.rebuild_customer(projection, customer).await? {
-                Replaced::Done { .. } => outcome.redriven.push(customer.get()),
+                Replaced::Done => outcome.redriven.push(customer.get()),
                 Replaced::Failed(_) | Replaced::Refused(_) => {
                     let (after, to) = (customer.get() - 1, customer.get());
                     outcome.parked.extend(parked::list(&self.read_models, target, after, to, 1).await?);

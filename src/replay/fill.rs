@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
+use aggregates::ids::CustomerId;
 use projections::rebuilds::{self, Range};
-use projections::shadow::Bulk;
-use projections::{CustomerEvents, Projection};
+use projections::shadow::{Bulk, Contents, write_singly};
+use projections::{CustomerEvents, Projection, StoredEvent};
+use sqlx::{Postgres, Transaction};
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
@@ -115,6 +117,16 @@ impl Filling {
     }
 
     async fn fill(&self, range: Range) -> Result<(), ReplayError> {
+        let events = match self.fill_at_once(range).await {
+            // Somebody's row is refused: whose, shows when each customer is filled in alone.
+            Err(ReplayError::Refused(_)) => self.fill_singly(range).await?,
+            filled => filled?,
+        };
+        self.events.fetch_add(events, Ordering::Relaxed);
+        Ok(())
+    }
+
+    async fn fill_at_once(&self, range: Range) -> Result<i64, ReplayError> {
         let mut bulks: Vec<Bulk> = self.projections.iter().copied().map(Bulk::new).collect();
         let events = each_customer(&self.replay.log, range, self.up_to, |customer, events| {
             let events = CustomerEvents::new(customer, events);
@@ -123,15 +135,44 @@ impl Filling {
             }
         })
         .await?;
-        let mut transaction = self.replay.read_models.begin().await?;
+        let mut transaction = self.begin().await?;
         let mut contents = Vec::with_capacity(bulks.len());
         for bulk in bulks {
             contents.push(bulk.write(&mut transaction).await?);
         }
         rebuilds::filled(&mut transaction, self.id, range, events, &contents).await?;
         transaction.commit().await?;
-        self.events.fetch_add(events, Ordering::Relaxed);
-        Ok(())
+        Ok(events)
+    }
+
+    async fn fill_singly(&self, range: Range) -> Result<i64, ReplayError> {
+        let mut customers: Vec<(CustomerId, Vec<StoredEvent>)> = Vec::new();
+        let events = each_customer(&self.replay.log, range, self.up_to, |customer, events| {
+            customers.push((customer, events.to_vec()));
+        })
+        .await?;
+        let mut transaction = self.begin().await?;
+        let mut contents = vec![Contents::default(); self.projections.len()];
+        for (customer, events) in &customers {
+            let events = CustomerEvents::new(*customer, events);
+            for (sum, projection) in contents.iter_mut().zip(&self.projections) {
+                *sum = sum.plus(write_singly(&mut transaction, *projection, &events).await?);
+            }
+        }
+        rebuilds::filled(&mut transaction, self.id, range, events, &contents).await?;
+        transaction.commit().await?;
+        Ok(events)
+    }
+
+    /// A transaction of a process that still works on the rebuild: what one that has lost it to another fills in late
+    /// would be there twice.
+    async fn begin(&self) -> Result<Transaction<'static, Postgres>, ReplayError> {
+        let mut transaction = self.replay.read_models.begin().await?;
+        if rebuilds::is_with(&mut transaction, self.id, &self.replay.process).await? {
+            Ok(transaction)
+        } else {
+            Err(ReplayError::Ended)
+        }
     }
 
     /// Says how far it is; ends it when somebody asked for that.

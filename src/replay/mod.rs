@@ -22,6 +22,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::{Connection, PgPool};
 use tokio_util::sync::CancellationToken;
 
+use crate::databases::is_unexplained;
 use crate::store::reader::count;
 use crate::store::tail::settled_head;
 
@@ -138,6 +139,11 @@ impl From<ApplyError> for ReplayError {
 }
 
 impl ReplayError {
+    /// Whether it may be the rebuild itself that broke a connection.
+    fn is_unexplained(&self) -> bool {
+        matches!(self, Self::Interrupted(error) | Self::Swap(SwapRefused::Database(error)) if is_unexplained(error))
+    }
+
     /// Whether it is taken up again, by this process or another, rather than failed.
     const fn goes_on(&self) -> bool {
         matches!(self, Self::Interrupted(_) | Self::LockLost(_) | Self::NoRoom(_) | Self::Ended)
@@ -181,6 +187,10 @@ impl Replay {
     pub async fn run(&self, rebuild: Rebuild, mut lock: Lock, stop: &CancellationToken) -> Result<(), ReplayError> {
         let id = rebuild.rebuild_id;
         let projections = rebuild.known_projections();
+        if rebuild.cancel_requested {
+            self.give_up(id, &projections, &ReplayError::Cancelled).await?;
+            return Err(ReplayError::Cancelled);
+        }
         if !is_ours(&rebuild, &projections) {
             return Ok(());
         }
@@ -195,8 +205,10 @@ impl Replay {
                 Ok(())
             }
             Err(error) if error.goes_on() => {
-                // A database that does not answer takes no note either; then it counts.
-                let _ = rebuilds::put_down(&self.read_models, id).await;
+                if !error.is_unexplained() {
+                    // Where the database does not answer, it counts.
+                    let _ = rebuilds::put_down(&self.read_models, id).await;
+                }
                 Err(error)
             }
             Err(error) => {

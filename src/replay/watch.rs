@@ -1,8 +1,8 @@
 //! Keeps an eye on rebuilds: asks for one where an earlier version of the product made a read model, and takes up what
-//! nobody works on, be it new or left by a process that died. And at its start it redrives whoever is parked because an
-//! event could not be read: this build may be the one that can.
+//! nobody works on, be it new or left by a process that died. And now and then it redrives whoever is parked because an
+//! event could not be read: this build may be the one that can, and an older one, not yet stopped, that parks them.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aggregates::ids::CustomerId;
 use chrono::{TimeDelta, Utc};
@@ -15,30 +15,39 @@ use super::{Replay, ReplayError};
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long a rebuild that nobody asked for is left alone after it failed or was cancelled.
 const ASK_AGAIN_AFTER: TimeDelta = TimeDelta::minutes(10);
-const MAX_REDRIVEN_AT_START: i64 = 1000;
+const REDRIVE_EVERY: Duration = Duration::from_secs(60);
+const REDRIVEN_AT_ONCE: i64 = 100;
 
 /// Watches until stopped.
 pub async fn watch(replay: Replay, stop: CancellationToken) {
-    if let Some(Err(error)) = stop.run_until_cancelled(redrive_unreadable(&replay)).await {
-        let error: &dyn std::error::Error = &error;
-        tracing::warn!(error, "parked customers could not be redriven");
-    }
+    let mut redriven: Option<Instant> = None;
     while !stop.is_cancelled() {
         if let Err(error) = look(&replay, &stop).await {
             let error: &dyn std::error::Error = &error;
             tracing::warn!(error, "a rebuild did not come to its end");
         }
+        if redriven.is_none_or(|at| at.elapsed() >= REDRIVE_EVERY) {
+            redriven = Some(Instant::now());
+            stop.run_until_cancelled(redrive_unreadable(&replay)).await;
+        }
         stop.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await;
     }
 }
 
-async fn redrive_unreadable(replay: &Replay) -> Result<(), ReplayError> {
+async fn redrive_unreadable(replay: &Replay) {
     for projection in Projection::ALL {
-        let parked = parked::unreadable(&replay.read_models, Target::Live(projection), MAX_REDRIVEN_AT_START).await?;
-        for id in parked {
-            let Ok(customer) = CustomerId::try_from(id) else { continue };
-            replay.redrive(projection, Some(customer)).await?;
+        if let Err(error) = redrive_unreadable_in(replay, projection).await {
+            let error: &dyn std::error::Error = &error;
+            tracing::debug!(error, %projection, "parked customers could not be redriven");
         }
+    }
+}
+
+async fn redrive_unreadable_in(replay: &Replay, projection: Projection) -> Result<(), ReplayError> {
+    let parked = parked::unreadable(&replay.read_models, Target::Live(projection), REDRIVEN_AT_ONCE).await?;
+    for id in parked {
+        let Ok(customer) = CustomerId::try_from(id) else { continue };
+        replay.redrive(projection, Some(customer)).await?;
     }
     Ok(())
 }

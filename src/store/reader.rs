@@ -10,6 +10,9 @@ use serde_json::value::RawValue;
 use sqlx::types::Json;
 use sqlx::{FromRow, PgPool};
 
+/// The partitions' number stands in statements as it stands in the index that serves them.
+const _: () = assert!(PARTITIONS == 8);
+
 #[derive(FromRow)]
 struct Row {
     position: i64,
@@ -77,12 +80,11 @@ pub async fn read_partition(
     let rows: Vec<Row> = sqlx::query_as(
         "select position, recorded_at, customer_id, aggregate_type, aggregate_id, sequence,
                 event_type, event_version, payload, metadata
-         from events where position > $1 and position <= $2 and customer_id % $3 = $4
-         order by position limit $5",
+         from events where customer_id % 8 = $3 and position > $1 and position <= $2
+         order by position limit $4",
     )
     .bind(after)
     .bind(to)
-    .bind(i64::from(PARTITIONS))
     .bind(i64::from(partition.number()))
     .bind(limit)
     .fetch_all(pool)
@@ -171,10 +173,9 @@ pub async fn count(pool: &PgPool, up_to: i64) -> Result<i64, sqlx::Error> {
 /// When the database does not answer.
 pub async fn last_in_partition(pool: &PgPool, partition: Partition, to: i64) -> Result<i64, sqlx::Error> {
     let last: Option<i64> = sqlx::query_scalar(
-        "select position from events where position <= $1 and customer_id % $2 = $3 order by position desc limit 1",
+        "select position from events where customer_id % 8 = $2 and position <= $1 order by position desc limit 1",
     )
     .bind(to)
-    .bind(i64::from(PARTITIONS))
     .bind(i64::from(partition.number()))
     .fetch_optional(pool)
     .await?;
@@ -187,11 +188,10 @@ pub async fn last_in_partition(pool: &PgPool, partition: Partition, to: i64) -> 
 /// When the database does not answer.
 pub async fn last_positions(pool: &PgPool, after: i64, to: i64) -> Result<Vec<(Partition, i64)>, sqlx::Error> {
     let rows: Vec<(i64, i64)> = sqlx::query_as(
-        "select customer_id % $3, max(position) from events where position > $1 and position <= $2 group by 1",
+        "select customer_id % 8, max(position) from events where position > $1 and position <= $2 group by 1",
     )
     .bind(after)
     .bind(to)
-    .bind(i64::from(PARTITIONS))
     .fetch_all(pool)
     .await?;
     let known = rows
@@ -211,8 +211,7 @@ pub struct Pending {
     pub age_milliseconds: i64,
 }
 
-/// What partitions hold behind places in them, `None` for nothing: up to `limit` events are counted, and looked for within
-/// so many positions, so that the look is bounded however far a place lies back.
+/// What partitions hold behind places in them, `None` for nothing: up to `limit` events are counted.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -220,7 +219,6 @@ pub async fn pending(
     pool: &PgPool,
     places: &[(Partition, i64)],
     limit: i64,
-    within_positions: i64,
 ) -> Result<Vec<Option<Pending>>, sqlx::Error> {
     #[derive(FromRow)]
     struct At {
@@ -234,15 +232,13 @@ pub async fn pending(
          from unnest($1::smallint[], $2::bigint[]) with ordinality as places (partition, applied, place),
               lateral (select count(*) as events, max(position) as last, min(recorded_at) as oldest from
                            (select position, recorded_at from events
-                            where position > applied and position <= applied + $5 and customer_id % $3 = partition
-                            order by position limit $4) counted) pending
+                            where customer_id % 8 = partition and position > applied
+                            order by position limit $3) counted) pending
          where events > 0",
     )
     .bind(places.iter().map(|(partition, _)| i16::from(partition.number())).collect::<Vec<_>>())
     .bind(places.iter().map(|(_, position)| *position).collect::<Vec<_>>())
-    .bind(i64::from(PARTITIONS))
     .bind(limit)
-    .bind(within_positions)
     .fetch_all(pool)
     .await?;
     let mut pending = vec![None; places.len()];

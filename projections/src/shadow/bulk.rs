@@ -3,11 +3,12 @@
 use aggregates::ids::CustomerId;
 use futures::TryStreamExt;
 use sha2::{Digest as _, Sha256};
-use sqlx::{PgConnection, PgExecutor};
+use sqlx::{Acquire, PgConnection, PgExecutor};
 
+use crate::apply::is_about_values;
 use crate::customer::{CustomerEvents, Failure};
 use crate::model::{copy_line, copy_statement, select_all, with_model};
-use crate::{Projection, Target, parked};
+use crate::{Projection, StoredEvent, Target, parked};
 
 /// What a table holds: how many rows, and the sum of their digests, which no order of rows changes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -51,8 +52,13 @@ impl Bulk {
 
     /// Adds all rows of a customer. Where its events cannot all be applied, those before the failing one count.
     pub fn add(&mut self, events: &CustomerEvents<'_>) {
+        self.add_up_to(events, i64::MAX);
+    }
+
+    /// Adds the rows of a customer as its events up to a position make them.
+    fn add_up_to(&mut self, events: &CustomerEvents<'_>, up_to: i64) {
         with_model!(self.projection, Model => {
-            let (rows, failed) = events.fold::<Model>(i64::MAX);
+            let (rows, failed) = events.fold::<Model>(up_to);
             for row in rows.values() {
                 let begins = self.lines.len();
                 copy_line::<Model>(row, &mut self.lines);
@@ -86,6 +92,55 @@ impl Bulk {
         Ok(self.contents)
     }
 }
+
+/// Writes one customer's rows. Where the database refuses what an event makes of them, those before it count, and the
+/// customer is parked at it, as it is when it is live.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn write_singly(
+    transaction: &mut PgConnection,
+    projection: Projection,
+    events: &CustomerEvents<'_>,
+) -> Result<Contents, sqlx::Error> {
+    let mut up_to = i64::MAX;
+    let mut refused = None;
+    // From the last event back to the last that is taken; with none there is nothing to refuse.
+    for event in events.stored().iter().rev() {
+        let mut bulk = Bulk::new(projection);
+        bulk.add_up_to(events, up_to);
+        let mut savepoint = transaction.begin().await?;
+        match bulk.write(&mut savepoint).await {
+            Ok(contents) => {
+                savepoint.commit().await?;
+                park_refused(transaction, projection, events, refused).await?;
+                return Ok(contents);
+            }
+            Err(error) if is_about_values(&error) => savepoint.rollback().await?,
+            Err(error) => return Err(error),
+        }
+        up_to = event.position - 1;
+        refused = Some(event);
+    }
+    park_refused(transaction, projection, events, refused).await?;
+    Ok(Contents::default())
+}
+
+async fn park_refused(
+    transaction: &mut PgConnection,
+    projection: Projection,
+    events: &CustomerEvents<'_>,
+    refused: Option<&StoredEvent>,
+) -> Result<(), sqlx::Error> {
+    let Some(event) = refused else { return Ok(()) };
+    let failure = Failure::of(event, &Refused, false);
+    parked::park(transaction, Target::Rebuild(projection), events.customer(), &failure).await
+}
+
+/// Why a customer is parked whose rows a rebuild could not write.
+#[derive(Debug, thiserror::Error)]
+#[error("the database refuses what the event makes of the row")]
+struct Refused;
 
 /// What the table holds, row by row.
 ///

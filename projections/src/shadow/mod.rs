@@ -11,7 +11,7 @@ use sqlx::{PgConnection, PgExecutor};
 
 use crate::{Partition, Projection, Target};
 
-pub use bulk::{Bulk, Contents, contents};
+pub use bulk::{Bulk, Contents, contents, write_singly};
 pub use swap::{SwapRefused, fence, swap};
 
 /// Makes the empty table, in place of one that an earlier rebuild left.
@@ -72,6 +72,7 @@ pub async fn drop_table(transaction: &mut PgConnection, projection: Projection) 
 /// An index of a live table.
 #[derive(sqlx::FromRow)]
 struct Index {
+    oid: i64,
     name: String,
     definition: String,
     is_primary: bool,
@@ -79,7 +80,7 @@ struct Index {
 
 async fn indexes(connection: &mut PgConnection, target: Target) -> Result<Vec<Index>, sqlx::Error> {
     sqlx::query_as(
-        "select relname::text as name, pg_get_indexdef(indexrelid) as definition, indisprimary as is_primary
+        "select indexrelid::bigint as oid, relname::text as name, pg_get_indexdef(indexrelid) as definition, indisprimary as is_primary
          from pg_index join pg_class on pg_class.oid = indexrelid
          where indrelid = $1::text::regclass and indisvalid order by not indisprimary, relname",
     )
@@ -88,9 +89,11 @@ async fn indexes(connection: &mut PgConnection, target: Target) -> Result<Vec<In
     .await
 }
 
-/// The name of an index while its table is not yet in its place.
-fn rebuilt_name(name: &str) -> String {
-    format!("{name}_rebuild")
+impl Index {
+    /// What its like on the rebuilt table is called until it takes its place: short, whatever it is called itself.
+    fn rebuilt_name(&self) -> String {
+        format!("rebuild_{}", self.oid)
+    }
 }
 
 /// Gives the filled table the live table's indexes and triggers, and statistics. Repeated, it makes what is missing.
@@ -100,8 +103,9 @@ fn rebuilt_name(name: &str) -> String {
 pub async fn index(connection: &mut PgConnection, projection: Projection) -> Result<(), sqlx::Error> {
     let (live, rebuilt) = (Target::Live(projection), Target::Rebuild(projection));
     let there: Vec<String> = indexes(connection, rebuilt).await?.into_iter().map(|index| index.name).collect();
-    for Index { name, definition, is_primary } in indexes(connection, live).await? {
-        let new_name = rebuilt_name(&name);
+    for index in indexes(connection, live).await? {
+        let new_name = index.rebuilt_name();
+        let Index { definition, is_primary, .. } = index;
         if there.contains(&new_name) {
             continue;
         }

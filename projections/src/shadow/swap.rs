@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use sqlx::PgConnection;
 
-use super::{indexes, rebuilt_name};
+use super::indexes;
 use crate::{Partition, Projection, Target, checkpoint};
 
 /// Why a rebuilt table cannot take the live one's place.
@@ -94,15 +94,15 @@ pub async fn swap(transaction: &mut PgConnection, projection: Projection, head: 
     if !have_the_same_columns(transaction, live, rebuilt).await? {
         return Err(SwapRefused::ColumnsDiffer(projection));
     }
-    let names: Vec<String> = indexes(transaction, live).await?.into_iter().map(|index| index.name).collect();
+    let wanted = indexes(transaction, live).await?;
     let made: Vec<String> = indexes(transaction, rebuilt).await?.into_iter().map(|index| index.name).collect();
-    if !names.iter().all(|name| made.contains(&rebuilt_name(name))) {
+    if !wanted.iter().all(|index| made.contains(&index.rebuilt_name())) {
         return Err(SwapRefused::IndexMissing(projection));
     }
     sqlx::query(&format!("drop table {live}")).execute(&mut *transaction).await?;
     sqlx::query(&format!("alter table {rebuilt} rename to {}", live.name())).execute(&mut *transaction).await?;
-    for name in names {
-        let sql = format!("alter index read_models.\"{}\" rename to \"{name}\"", rebuilt_name(&name));
+    for index in wanted {
+        let sql = format!("alter index read_models.\"{}\" rename to \"{}\"", index.rebuilt_name(), index.name);
         sqlx::query(&sql).execute(&mut *transaction).await?;
     }
     take_over_records(transaction, live, rebuilt).await?;
@@ -175,7 +175,8 @@ async fn newly_parked(
               join read_models.checkpoints held on held.projection = $1 and held.partition = rebuilt.partition
          where rebuilt.projection = $2 and rebuilt.position <= held.position and not exists
              (select from read_models.parked live
-              where live.projection = $1 and live.customer_id = rebuilt.customer_id)
+              where live.projection = $1 and live.customer_id = rebuilt.customer_id
+                and live.position <= rebuilt.position)
          order by 1 limit 1",
     )
     .bind(Target::Live(projection).name())

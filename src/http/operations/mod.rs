@@ -13,7 +13,8 @@ pub(super) use projections::{cancel, list, rebuild};
 
 use ::projections::Projection;
 use aggregates::ids::CustomerId;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 
 use super::body::{Field, Fields, JsonBody, integer};
 use super::problem::Problem;
@@ -27,8 +28,13 @@ fn projection(PathText(name): &PathText) -> Result<Projection, Problem> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct OneCustomer<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "given")]
     customer_id: Field<'a>,
+}
+
+/// A null is not the same as nothing: who says "this customer" and has none does not mean everybody.
+fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Field<'de>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 /// The body `{}`, or none, for all customers; `{"customer_id": 7}` for one.

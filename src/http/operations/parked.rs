@@ -70,8 +70,10 @@ pub(in crate::http) async fn parked(
 pub(in crate::http) async fn redrive(
     State(api): State<Api>,
     name: PathText,
+    parameters: Parameters,
     body: JsonBody,
 ) -> Result<Json<Redriven>, Problem> {
+    parameters.finish()?;
     let outcome = api.replay.redrive(projection(&name)?, one_customer(&body)?).await?;
     Ok(Json(Redriven {
         redriven: outcome.redriven,

@@ -33,8 +33,10 @@ pub(in crate::http) async fn list(State(api): State<Api>, parameters: Parameters
 pub(in crate::http) async fn rebuild(
     State(api): State<Api>,
     name: PathText,
+    parameters: Parameters,
     body: JsonBody,
 ) -> Result<Response, Problem> {
+    parameters.finish()?;
     let projection = projection(&name)?;
     let Some(customer) = one_customer(&body)? else {
         let requested = rebuilds::request(&api.read_models, &[projection]).await?;
@@ -42,7 +44,7 @@ pub(in crate::http) async fn rebuild(
         return Ok((StatusCode::ACCEPTED, Json(RebuildStatus::from(requested))).into_response());
     };
     let error = match api.replay.rebuild_customer(projection, customer).await? {
-        Replaced::Done { .. } => None,
+        Replaced::Done => None,
         Replaced::Failed(failure) => Some(failure.error),
         Replaced::Refused(error) => Some(error),
     };
@@ -52,7 +54,9 @@ pub(in crate::http) async fn rebuild(
 pub(in crate::http) async fn cancel(
     State(api): State<Api>,
     name: PathText,
+    parameters: Parameters,
 ) -> Result<(StatusCode, Json<RebuildStatus>), Problem> {
+    parameters.finish()?;
     let projection = projection(&name)?;
     let cancelled = rebuilds::cancel(&api.read_models, projection).await?;
     let cancelled = cancelled.ok_or_else(|| Problem::no_rebuild(projection))?;
