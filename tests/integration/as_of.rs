@@ -7,8 +7,8 @@ use rust_decimal::Decimal;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
-use crate::rebuild::traffic::{borrow, repay};
 use crate::support::client::application;
+use crate::support::traffic::{borrow, repay};
 use crate::support::{Answer, Client, TestApp};
 
 fn today(app: &TestApp) -> NaiveDate {

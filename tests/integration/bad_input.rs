@@ -4,13 +4,13 @@
 //! The tables hold raw JSON text, not values: most of what is wrong here could not be written down as a value. Every
 //! wrong document meets each of the three POST endpoints, every wrong field each endpoint that has the field.
 
-use std::collections::BTreeSet;
+mod edges;
 
 use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
-use serde_json::Value;
 
-use crate::support::client::registration;
+use crate::support::problem::faults;
+use crate::support::sql::count;
 use crate::support::{Answer, Client, TestApp};
 
 const REGISTER: &str = "/register";
@@ -265,35 +265,6 @@ fn cases(customer_id: i64) -> Vec<Case> {
     cases
 }
 
-/// What of an answer is not the problem document that it must be.
-pub(crate) fn faults(answer: &Answer, status: u16, fields: &[&str]) -> Vec<String> {
-    let kind = match status {
-        400 => "invalid-request",
-        404 => "not-found",
-        413 => "unreadable-body",
-        415 => "unsupported-media-type",
-        other => panic!("no case expects a {other}"),
-    };
-    let mut faults = Vec::new();
-    let mut expect = |what: &str, found: Value, expected: Value| {
-        if found != expected {
-            faults.push(format!("{what} is {found}, not {expected}"));
-        }
-    };
-    let body = &answer.body;
-    expect("the status", answer.status.into(), status.into());
-    expect("Content-Type", answer.header("content-type").into(), "application/problem+json".into());
-    expect("type", body["type"].clone(), format!("urn:credit-approval:problem:{kind}").into());
-    expect("status", body["status"].clone(), status.into());
-    expect("request_id", body["request_id"].clone(), answer.header("x-request-id").into());
-    expect("errors[].field", answer.wrong_fields().into(), fields.into());
-    for text in ["/title", "/detail", "/request_id", "/errors/0/message"] {
-        let found = body.pointer(text).and_then(Value::as_str).unwrap_or_default();
-        expect(&format!("whether {text} says something"), (!found.is_empty()).into(), true.into());
-    }
-    faults
-}
-
 async fn post(client: &Client, endpoint: &str, content_type: &str, body: impl Into<reqwest::Body>) -> Answer {
     let request = client.request(Method::POST, endpoint).header(CONTENT_TYPE, content_type);
     client.send(request.body(body)).await
@@ -305,7 +276,7 @@ async fn written(app: &TestApp) -> Vec<i64> {
     let tables = ["events", "phone_numbers", "imported_rows", "read_models.customers", "read_models.loans"];
     let mut counts = Vec::new();
     for table in tables {
-        counts.push(sqlx::query_scalar(&format!("select count(*) from {table}")).fetch_one(&pool).await.unwrap());
+        counts.push(count(&pool, table).await);
     }
     pool.close().await;
     counts
@@ -378,61 +349,5 @@ async fn every_wrong_field_is_named_at_once() {
         }
     }
     assert_eq!(written(&app).await, before);
-    app.stop().await;
-}
-
-/// Values at the edge of what is taken.
-const EDGES_OF_REGISTRATION: [(&str, Table); 6] = [
-    ("first_name", r#""A" | " A " | "आशा" | "玲" | "Ñandú-O'Brien" | "\ud83d\ude00" | "\u0905""#),
-    ("last_name", r#""R" | "من" | "12" | "van der Rao""#),
-    ("age", r#"18 | 120 | 30.0 | "30" | " 30 " | 3e1 | 300e-1 | 3.0E+1"#),
-    ("monthly_income", r#"0.01 | 1000000000 | 50000.50 | 50000.5000 | "50000.50" | 5e4 | 1E9 | 1e-2"#),
-    ("phone_number", r#"10000 | 12345 | "00000" | 123456789012345 | "999999999999999" | " 54321 ""#),
-    ("note", r#"null | "\ud800" | [[]] | {"age":17}"#),
-];
-
-const EDGES_OF_APPLICATION: [(&str, Table); 4] = [
-    ("loan_amount", r#"0.01 | 1e5 | 10000000000 | 1E10 | 99999.990 | "100000.00" | " 1e5 " | 1e-2"#),
-    ("interest_rate", r#"0 | -0 | 0.0 | 100 | 100.0000 | 12.3456 | 12.345600 | 0.0001 | "12.5" | 1.2e1"#),
-    ("tenure", r#"1 | 480 | 12.0 | 12.000 | "12" | "12.0" | 1.2e1 | 120e-1"#),
-    ("accept_corrected_rate", "true | false | null"),
-];
-
-#[tokio::test]
-async fn values_at_their_bounds_are_taken() {
-    let app = TestApp::start().await;
-    let edges =
-        EDGES_OF_REGISTRATION.iter().flat_map(|(field, table)| values(table).map(|value| (*field, value.to_owned())));
-    let longest = ["a", "😀"].map(|letter| ("last_name", format!("\"{}\"", letter.repeat(100))));
-    let mut ids = BTreeSet::new();
-    for (field, value) in edges.chain(longest).chain([("note", deep())]) {
-        let phone_number = registration(1)["phone_number"].to_string();
-        let body = object(&with(&with(&registration_fields(), "phone_number", &phone_number), field, &value));
-        let answer = post(&app.client, REGISTER, "application/json; charset=utf-8", body).await;
-        assert_eq!(answer.status, 201, "{field}: {value}: {}", answer.body);
-        assert!(ids.insert(answer.body["customer_id"].as_i64()), "{field}: {value}: an id of its own");
-    }
-    app.stop().await;
-}
-
-#[tokio::test]
-async fn applications_at_their_bounds_are_decided() {
-    let app = TestApp::start().await;
-    for (field, table) in EDGES_OF_APPLICATION {
-        for value in values(table) {
-            let customer_id = app.client.register(1_000_000_000).await;
-            let longest = with(&application_fields(customer_id), "tenure", "480");
-            let body = object(&with(&longest, field, value));
-            let eligibility = post(&app.client, "/check-eligibility", "application/json", body.clone()).await;
-            assert_eq!(eligibility.status, 200, "{field}: {value}: {}", eligibility.body);
-            let decided = post(&app.client, "/create-loan", "application/vnd.api+json", body).await;
-            assert_eq!(decided.status, 201, "{field}: {value}: {}", decided.body);
-            assert_eq!(eligibility.body["approval"], true, "{field}: {value}");
-            assert_eq!(
-                eligibility.body["monthly_installment"], decided.body["monthly_installment"],
-                "{field}: {value}"
-            );
-        }
-    }
     app.stop().await;
 }

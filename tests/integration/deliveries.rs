@@ -11,14 +11,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use credit_approval::bus::message::{Delivery, Message};
-use credit_approval::bus::wake::Wake;
 use credit_approval::config::{Role, Serve};
-use credit_approval::databases::Lives;
 use credit_approval::progress::Progress;
+use credit_approval::projector::Slot;
 use credit_approval::projector::worker::Worker;
-use credit_approval::projector::{Outdated, Projector, Slot};
-use credit_approval::store::reader::read_after;
-use projections::{PARTITIONS, Partition, Projection, Target, apply};
+use projections::{Partition, Projection, Target, apply};
 use proptest::collection::vec as vector;
 use proptest::prelude::{Just, ProptestConfig, Strategy, TestCaseError, prop_assert, prop_oneof};
 use proptest::test_runner::TestRunner;
@@ -29,8 +26,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::client::application;
+use crate::support::log::Chain;
+use crate::support::verified::assert_verified;
+use crate::support::workers::{projector, slots};
 use crate::support::{Client, TestApp};
-use crate::takeover::assert_verified;
 
 const CASES: u32 = 24;
 /// A failing journey is made shorter for so long, in milliseconds, and so often.
@@ -43,7 +42,6 @@ const MAX_MARKERS: usize = 4;
 const MAX_BATCH: usize = 20;
 const MAX_BATCH_SIZES: usize = 8;
 const QUEUE_DELIVERIES: usize = 2000;
-const READ_LIMIT_EVENTS: i64 = 10_000;
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
 const LOOKS: usize = 10_000;
 const APPLIED_WITHIN: Duration = Duration::from_secs(10);
@@ -69,47 +67,6 @@ insert into events (aggregate_type, aggregate_id, sequence, event_type, event_ve
 overriding system value
 select aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata, position, recorded_at
 from kept_events";
-
-/// The events of a log as the relay links them: each with the position of the one before it in its partition.
-#[derive(Default)]
-pub(crate) struct Chain {
-    last: [i64; PARTITIONS as usize],
-    position: i64,
-}
-
-impl Chain {
-    /// Those that were appended since.
-    pub(crate) async fn more(&mut self, pool: &PgPool) -> Vec<(Partition, Message)> {
-        let events = read_after(pool, self.position, READ_LIMIT_EVENTS).await.unwrap();
-        let mut messages = Vec::with_capacity(events.len());
-        for event in events {
-            let partition = event.partition();
-            self.position = event.position;
-            let previous = std::mem::replace(&mut self.last[partition.index()], event.position);
-            messages.push((partition, Message::event(event, previous)));
-        }
-        messages
-    }
-}
-
-/// What the workers of a process of its own share, without NATS and without anybody who follows the log for them.
-pub(crate) fn projector(pool: &PgPool) -> Projector {
-    Projector {
-        process: "test".to_owned(),
-        log: pool.clone(),
-        read_models: pool.clone(),
-        bus: None,
-        wake: Wake::new(None),
-        progress: Arc::new(Progress::new(Lives::default())),
-        outdated: Outdated::default(),
-        alone: Arc::default(),
-    }
-}
-
-/// All places of workers.
-pub(crate) fn slots() -> impl Iterator<Item = Slot> {
-    Projection::ALL.into_iter().flat_map(|projection| Partition::all().map(move |partition| (projection, partition)))
-}
 
 /// What becomes of a log's messages on their way to the workers.
 #[derive(Debug, Clone)]

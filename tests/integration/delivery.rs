@@ -1,28 +1,24 @@
 //! Whatever NATS loses, repeats or reorders, the read models end as a fold of the log (G4, G5).
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Duration;
 
-use aggregates::customer::{CustomerEvent, fold};
-use aggregates::profile::CreditProfile;
 use async_nats::jetstream::{self, Context};
-use credit_approval::bus::message::Message;
 use credit_approval::config::{Role, Serve};
 use credit_approval::embedded::{DataDir, Nats};
 use credit_approval::store::EventLog;
-use credit_approval::store::reader::read_after;
-use projections::{Partition, StoredEvent};
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rstest::rstest;
-use sqlx::types::Json;
-use sqlx::{PgPool, Postgres, Transaction};
 
+use crate::support::TestApp;
 use crate::support::client::application;
+use crate::support::leases::eventually_leases;
+use crate::support::log::{Chain, hold_the_log};
 use crate::support::servers::{scratch_dir, servers};
-use crate::support::{Client, TestApp};
+use crate::support::sql::execute;
+use crate::support::traffic::traffic;
+use crate::support::verified::assert_verified;
 
 const CUSTOMERS: usize = 40;
 
@@ -34,59 +30,15 @@ async fn jetstream() -> Option<Context> {
     Some(jetstream::new(client))
 }
 
-/// Customers with a loan each; every write is visible when it was answered, or this fails later.
-async fn traffic(client: &Client) {
-    for _ in 0..CUSTOMERS {
-        let customer = client.register(80_000).await;
-        let answer = client.post("/create-loan", &application(customer, 100_000, 14, 24)).await;
-        assert_eq!(answer.status, 201, "{:?}", answer.body);
-        let loans = client.get(&format!("/view-loans/{customer}")).await;
-        assert_eq!(loans.body.as_array().map(Vec::len), Some(1), "{:?}", loans.body);
-    }
-}
-
-/// Compares the read models with a fold of the log, row by row.
-async fn assert_read_models_are_the_fold(pool: &PgPool) {
-    let events: Vec<(i64, Json<CustomerEvent>)> =
-        sqlx::query_as("select customer_id, payload from events where aggregate_type = 'customer' order by position")
-            .fetch_all(pool)
-            .await
-            .unwrap();
-    let mut folded: BTreeMap<i64, Option<CreditProfile>> = BTreeMap::new();
-    for (customer, event) in &events {
-        fold(folded.entry(*customer).or_default(), event);
-    }
-    let folded: Vec<_> = folded.into_iter().map(|(id, profile)| (id, Json(profile.unwrap()))).collect();
-    let stored: Vec<(i64, Json<CreditProfile>)> =
-        sqlx::query_as("select customer_id, profile from read_models.credit_profiles order by customer_id")
-            .fetch_all(pool)
-            .await
-            .unwrap();
-    assert_eq!(stored, folded);
-
-    let count = async |sql: &str| sqlx::query_scalar::<_, i64>(sql).fetch_one(pool).await.unwrap();
-    let customers = count("select count(*) from read_models.customers").await;
-    assert_eq!(usize::try_from(customers).unwrap(), folded.len());
-    let differing = count(
-        "select count(*) from
-             (select aggregate_id::bigint as loan_id, customer_id from events where aggregate_type = 'loan') logged
-             full join read_models.loans using (loan_id, customer_id)
-         where principal is null or started_on is null
-            or not exists (select from events where aggregate_type = 'loan' and aggregate_id = loan_id::text)",
-    )
-    .await;
-    assert_eq!(differing, 0);
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wiped_stream_loses_nothing() {
     let Some(nats) = jetstream().await else { return };
     let app = TestApp::start().await;
-    traffic(&app.client).await;
+    traffic(&app.client, CUSTOMERS).await;
     nats.delete_stream(&app.config.nats_stream).await.unwrap();
     // The relay finds out at its next publication; until then nothing may be lost either.
-    traffic(&app.client).await;
-    assert_read_models_are_the_fold(&app.pool().await).await;
+    traffic(&app.client, CUSTOMERS).await;
+    assert_verified(&app.pool().await).await;
     app.stop().await;
 }
 
@@ -94,13 +46,13 @@ async fn a_wiped_stream_loses_nothing() {
 async fn a_deleted_consumer_loses_nothing() {
     let Some(nats) = jetstream().await else { return };
     let app = TestApp::start().await;
-    traffic(&app.client).await;
+    traffic(&app.client, CUSTOMERS).await;
     let stream = nats.get_stream(&app.config.nats_stream).await.unwrap();
     for partition in 0..8 {
         stream.delete_consumer(&format!("loans-{partition}")).await.unwrap();
     }
-    traffic(&app.client).await;
-    assert_read_models_are_the_fold(&app.pool().await).await;
+    traffic(&app.client, CUSTOMERS).await;
+    assert_verified(&app.pool().await).await;
     app.stop().await;
 }
 
@@ -108,7 +60,7 @@ async fn a_deleted_consumer_loses_nothing() {
 async fn repeated_reordered_and_foreign_messages_change_nothing() {
     let Some(nats) = jetstream().await else { return };
     let app = TestApp::start().await;
-    traffic(&app.client).await;
+    traffic(&app.client, CUSTOMERS).await;
     let stream = nats.get_stream(&app.config.nats_stream).await.unwrap();
     let last = stream.get_info().await.unwrap().state.last_sequence;
     for sequence in (1..=last).rev().step_by(2) {
@@ -119,40 +71,28 @@ async fn repeated_reordered_and_foreign_messages_change_nothing() {
         let subject = format!("{}.events.1", app.config.nats_stream);
         nats.publish(subject, foreign.into()).await.unwrap().await.unwrap();
     }
-    traffic(&app.client).await;
-    assert_read_models_are_the_fold(&app.pool().await).await;
+    traffic(&app.client, CUSTOMERS).await;
+    assert_verified(&app.pool().await).await;
     app.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_that_starts_late_catches_up_with_the_log() {
     let app = TestApp::without_nats().await;
-    traffic(&app.client).await;
+    traffic(&app.client, CUSTOMERS).await;
     let (config, pool) = (app.config.clone(), app.pool().await);
     app.stop().await;
-    sqlx::query(
+    execute(
+        &pool,
         "truncate read_models.checkpoints, read_models.customers, read_models.loans, read_models.credit_profiles",
     )
-    .execute(&pool)
-    .await
-    .unwrap();
+    .await;
 
     let with_nats = Serve { nats_url: servers().nats_url(), ..config };
     let app = TestApp::start_with(with_nats).await;
-    traffic(&app.client).await;
-    assert_read_models_are_the_fold(&pool).await;
+    traffic(&app.client, CUSTOMERS).await;
+    assert_verified(&pool).await;
     app.stop().await;
-}
-
-/// The log's events as the relay would publish them.
-async fn messages(pool: &PgPool) -> Vec<(Partition, Message)> {
-    let mut last = [0; 8];
-    let link = |event: StoredEvent| {
-        let partition = event.partition();
-        let previous = std::mem::replace(&mut last[partition.index()], event.position);
-        (partition, Message::event(event, previous))
-    };
-    read_after(pool, 0, 10_000).await.unwrap().into_iter().map(link).collect()
 }
 
 #[rstest]
@@ -183,7 +123,7 @@ async fn any_order_repetition_and_loss_on_the_way_gives_the_same_read_models(
     // The stream as something worse than NATS would fill it.
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let mut deliveries = Vec::new();
-    for message in messages(&pool).await {
+    for message in Chain::default().more(&pool).await {
         let times = if random.random_bool(lost) { 0 } else { 1 + usize::from(random.random_bool(repeated)) };
         deliveries.extend(std::iter::repeat_n(message, times));
     }
@@ -196,7 +136,7 @@ async fn any_order_repetition_and_loss_on_the_way_gives_the_same_read_models(
     nats.create_stream(config).await.unwrap();
     let log = EventLog::new(pool.clone()).identity().await.unwrap();
     // Workers that start on an empty log have nothing but the deliveries to go by.
-    let held_back = hold_the_log_back(&pool).await;
+    let held_back = hold_the_log(&pool).await;
     let app = TestApp::start_with(projector).await;
     for (partition, message) in deliveries {
         let subject = format!("{stream}.events.{partition}");
@@ -205,42 +145,9 @@ async fn any_order_repetition_and_loss_on_the_way_gives_the_same_read_models(
     held_back.rollback().await.unwrap();
     let last = app.client.register(80_000).await;
     assert_eq!(app.client.get(&format!("/view-loans/{last}")).await.status, 200);
-    eventually_the_fold(&pool).await;
+    assert_verified(&pool).await;
     app.stop().await;
     writer.stop().await;
-}
-
-/// An appender that does not end: while it lasts, a starting worker cannot know how far the log is settled.
-async fn hold_the_log_back(pool: &PgPool) -> Transaction<'static, Postgres> {
-    let mut appender = pool.begin().await.unwrap();
-    sqlx::query(
-        "insert into events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata)
-         values ('customer', 'none', 1, 'None', '1.0', '{}', '{\"customer_id\": \"1\"}')",
-    )
-    .execute(&mut *appender)
-    .await
-    .unwrap();
-    appender
-}
-
-/// What nobody asked to see at once is there soon.
-async fn eventually_the_fold(pool: &PgPool) {
-    for _ in 0..600 {
-        let events: i64 = sqlx::query_scalar("select count(*) from events where event_type = 'CustomerRegistered'")
-            .fetch_one(pool)
-            .await
-            .unwrap();
-        let loans = "select (select count(*) from read_models.customers),
-                            (select count(*) from events where aggregate_type = 'loan')
-                                - (select count(*) from read_models.loans),
-                            (select count(*) from read_models.credit_profiles)";
-        let (customers, missing, profiles): (i64, i64, i64) = sqlx::query_as(loans).fetch_one(pool).await.unwrap();
-        if (customers, missing, profiles) == (events, 0, events) {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    assert_read_models_are_the_fold(pool).await;
 }
 
 /// A NATS of a test's own, to break.
@@ -278,12 +185,12 @@ async fn killed_with_its_storage_wiped_nats_loses_nothing() {
     let Some(own) = OwnNats::start().await else { return };
     let app = own.serve().await;
     for _ in 0..2 {
-        traffic(&app.client).await;
+        traffic(&app.client, CUSTOMERS).await;
         std::fs::remove_dir_all(own.data.join("nats/jetstream")).unwrap();
         own.signal("-KILL");
-        traffic(&app.client).await;
+        traffic(&app.client, CUSTOMERS).await;
     }
-    assert_read_models_are_the_fold(&app.pool().await).await;
+    assert_verified(&app.pool().await).await;
     app.stop().await;
     own.stop().await;
 }
@@ -292,13 +199,13 @@ async fn killed_with_its_storage_wiped_nats_loses_nothing() {
 async fn a_nats_that_hangs_holds_nobody_up_for_long() {
     let Some(own) = OwnNats::start().await else { return };
     let app = own.serve().await;
-    traffic(&app.client).await;
+    traffic(&app.client, CUSTOMERS).await;
     // The connection stays open and nothing comes through it.
     own.signal("-STOP");
-    traffic(&app.client).await;
+    traffic(&app.client, CUSTOMERS).await;
     own.signal("-CONT");
-    traffic(&app.client).await;
-    assert_read_models_are_the_fold(&app.pool().await).await;
+    traffic(&app.client, CUSTOMERS).await;
+    assert_verified(&app.pool().await).await;
     app.stop().await;
     own.stop().await;
 }
@@ -307,32 +214,9 @@ async fn a_nats_that_hangs_holds_nobody_up_for_long() {
 async fn without_a_relay_workers_find_the_events_by_themselves() {
     let config = Serve { roles: vec![Role::Api, Role::Projector], ..TestApp::config(&[]).await };
     let app = TestApp::start_with(config).await;
-    traffic(&app.client).await;
-    assert_read_models_are_the_fold(&app.pool().await).await;
+    traffic(&app.client, CUSTOMERS).await;
+    assert_verified(&app.pool().await).await;
     app.stop().await;
-}
-
-/// How many leases each process holds.
-async fn leases(pool: &PgPool) -> Vec<i64> {
-    sqlx::query_scalar(
-        "select count(*) from pg_locks
-         where locktype = 'advisory' and classid = 17235
-           and database = (select oid from pg_database where datname = current_database())
-         group by pid order by 1",
-    )
-    .fetch_all(pool)
-    .await
-    .unwrap()
-}
-
-async fn eventually_leases(pool: &PgPool, expected: &[i64]) {
-    for _ in 0..400 {
-        if leases(pool).await == expected {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(25)).await;
-    }
-    assert_eq!(leases(pool).await, expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -344,14 +228,14 @@ async fn processes_share_the_workers_and_take_over_from_each_other() {
     eventually_leases(&pool, &[12, 12]).await;
     let third = first.another().await;
     eventually_leases(&pool, &[8, 8, 8]).await;
-    traffic(&second.client).await;
+    traffic(&second.client, CUSTOMERS).await;
     first.stop().await;
-    traffic(&second.client).await;
+    traffic(&second.client, CUSTOMERS).await;
     eventually_leases(&pool, &[12, 12]).await;
     second.stop().await;
     eventually_leases(&pool, &[24]).await;
-    traffic(&third.client).await;
-    assert_read_models_are_the_fold(&pool).await;
+    traffic(&third.client, CUSTOMERS).await;
+    assert_verified(&pool).await;
     third.stop().await;
 }
 
@@ -359,9 +243,9 @@ async fn processes_share_the_workers_and_take_over_from_each_other() {
 async fn another_process_takes_over_relay_and_workers() {
     let first = TestApp::start().await;
     let second = first.another().await;
-    traffic(&second.client).await;
+    traffic(&second.client, CUSTOMERS).await;
     first.stop().await;
-    traffic(&second.client).await;
-    assert_read_models_are_the_fold(&second.pool().await).await;
+    traffic(&second.client, CUSTOMERS).await;
+    assert_verified(&second.pool().await).await;
     second.stop().await;
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::client::{application, registration};
+use crate::support::client::{application, codes, registration};
 use crate::support::{Answer, Client, TestApp};
 
 /// The body as it was sent, not as a parser of JSON sees it.
@@ -18,11 +18,6 @@ async fn raw(client: &Client, method: Method, path: &str, body: &Value) -> Strin
 fn has_fields(object: &Value, fields: &[&str]) {
     let missing: Vec<_> = fields.iter().filter(|field| object.get(field).is_none()).collect();
     assert!(missing.is_empty(), "{missing:?} missing in {object}");
-}
-
-pub(crate) fn codes(answer: &Answer) -> Vec<&str> {
-    let reasons = answer.body["reasons"].as_array().expect("reasons");
-    reasons.iter().map(|reason| reason["code"].as_str().expect("a code")).collect()
 }
 
 fn alternatives(answer: &Answer) -> &Value {

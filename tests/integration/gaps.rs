@@ -4,32 +4,13 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use credit_approval::store::migrate::migrate;
 use credit_approval::store::tail::{LogTail, Tailed, settled_head};
 use rand::RngExt;
-use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+use sqlx::{PgPool, Postgres, Transaction};
 
-use crate::support::servers::servers;
+use crate::support::log::{append, empty_log};
 
 const PATIENCE: Duration = Duration::from_secs(30);
-
-async fn log() -> PgPool {
-    let pool = PgPool::connect(&servers().database().await).await.unwrap();
-    migrate(&pool, &pool).await.unwrap();
-    pool
-}
-
-/// Appends an event of a stream of its own; answers its position.
-async fn append(connection: &mut PgConnection) -> i64 {
-    sqlx::query_scalar(
-        "insert into events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata)
-         values ('customer', gen_random_uuid()::text, 1, 'Test', '1.0', '{}', '{\"customer_id\": \"1\"}')
-         returning position",
-    )
-    .fetch_one(connection)
-    .await
-    .unwrap()
-}
 
 async fn begin(pool: &PgPool) -> Transaction<'static, Postgres> {
     pool.begin().await.unwrap()
@@ -62,7 +43,7 @@ async fn assert_held(tail: &mut LogTail) {
 
 #[tokio::test]
 async fn an_event_that_commits_late_is_waited_for() {
-    let pool = log().await;
+    let pool = empty_log().await;
     let mut tail = LogTail::new(pool.clone(), 0);
     let (mut first, mut second, mut third) = (begin(&pool).await, begin(&pool).await, begin(&pool).await);
     assert_eq!(append(&mut first).await, 1);
@@ -81,7 +62,7 @@ async fn an_event_that_commits_late_is_waited_for() {
 
 #[tokio::test]
 async fn a_gap_that_a_rollback_left_is_passed() {
-    let pool = log().await;
+    let pool = empty_log().await;
     let mut tail = LogTail::new(pool.clone(), 0);
     let mut lost = begin(&pool).await;
     append(&mut lost).await;
@@ -95,7 +76,7 @@ async fn a_gap_that_a_rollback_left_is_passed() {
 
 #[tokio::test]
 async fn a_later_appender_does_not_hold_an_older_gap() {
-    let pool = log().await;
+    let pool = empty_log().await;
     let mut tail = LogTail::new(pool.clone(), 0);
     let mut lost = begin(&pool).await;
     append(&mut lost).await;
@@ -114,7 +95,7 @@ async fn a_later_appender_does_not_hold_an_older_gap() {
 
 #[tokio::test]
 async fn transactions_that_write_no_events_hold_nothing() {
-    let pool = log().await;
+    let pool = empty_log().await;
     let mut unrelated = begin(&pool).await;
     sqlx::query("insert into phone_numbers values ('12345', 1)").execute(&mut *unrelated).await.unwrap();
     sqlx::query("select count(*) from events").execute(&mut *unrelated).await.unwrap();
@@ -137,7 +118,7 @@ async fn transactions_that_write_no_events_hold_nothing() {
 
 #[tokio::test]
 async fn the_settled_head_waits_for_those_before_it() {
-    let pool = log().await;
+    let pool = empty_log().await;
     let mut early = begin(&pool).await;
     append(&mut early).await;
     let mut late = begin(&pool).await;
@@ -177,7 +158,7 @@ async fn append_at_random(pool: PgPool, seed: u64) -> Vec<i64> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_the_order_of_commits_the_log_is_read_whole_and_in_order() {
-    let pool = log().await;
+    let pool = empty_log().await;
     let writers: Vec<_> = (0..8).map(|seed| tokio::spawn(append_at_random(pool.clone(), seed))).collect();
     let mut tail = LogTail::new(pool.clone(), 0);
     let mut read = Vec::new();

@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use credit_approval::store::gap::{LongAppender, long_appenders};
-use credit_approval::store::migrate::migrate;
 use credit_approval::store::tail::{LogTail, Tailed, settled_head};
 use reqwest::Method;
 use rstest::rstest;
@@ -13,8 +12,9 @@ use sqlx::{ConnectOptions, Connection, PgConnection, PgPool};
 
 use crate::support::TestApp;
 use crate::support::client::registration;
-use crate::support::servers::servers;
-use crate::takeover::eventually;
+use crate::support::log::{append, empty_log};
+use crate::support::sql::count;
+use crate::support::wait::eventually_within;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Too short for anybody who is waited for to end.
@@ -28,24 +28,6 @@ const SLOW: &str = "slow-importer";
 const ORDERS: [[usize; 3]; 6] = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
 /// What the build of an index waits for at last, as PostgreSQL calls it.
 const OLD_SNAPSHOTS: &str = "waiting for old snapshots";
-
-async fn log() -> PgPool {
-    let pool = PgPool::connect(&servers().database().await).await.unwrap();
-    migrate(&pool, &pool).await.unwrap();
-    pool
-}
-
-/// Appends an event of a stream of its own; answers its position.
-async fn append(connection: &mut PgConnection) -> i64 {
-    sqlx::query_scalar(
-        "insert into events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata)
-         values ('customer', gen_random_uuid()::text, 1, 'Test', '1.0', '{}', '{\"customer_id\": \"1\"}')
-         returning position",
-    )
-    .fetch_one(connection)
-    .await
-    .unwrap()
-}
 
 async fn append_and_commit(pool: &PgPool) -> i64 {
     append(&mut pool.acquire().await.unwrap()).await
@@ -68,11 +50,7 @@ async fn connect_as(name: &str, pool: &PgPool) -> PgConnection {
 /// A transaction that has read the log and goes on seeing it as it is now.
 async fn take_snapshot(connection: &mut PgConnection) -> i64 {
     sqlx::query("set transaction isolation level repeatable read").execute(&mut *connection).await.unwrap();
-    count(connection).await
-}
-
-async fn count(connection: &mut PgConnection) -> i64 {
-    sqlx::query_scalar("select count(*) from events").fetch_one(connection).await.unwrap()
+    count(connection, "events").await
 }
 
 /// What the tail gives until it stays held, or is at the head.
@@ -104,7 +82,7 @@ async fn all(tail: &mut LogTail) -> Vec<i64> {
 /// On whom alone the log is said to wait, as soon as it is said.
 async fn waited_for(pool: &PgPool) -> LongAppender {
     let mut named = Vec::new();
-    eventually("somebody is named", PATIENCE, async || {
+    eventually_within("somebody is named", PATIENCE, async || {
         named = long_appenders(pool).await.unwrap();
         !named.is_empty()
     })
@@ -145,7 +123,7 @@ async fn overlap(pool: &PgPool, tail: &mut LogTail, order: [usize; 3], commits: 
 
 #[tokio::test]
 async fn in_whatever_order_appenders_end_the_log_gives_what_they_committed() {
-    let pool = log().await;
+    let pool = empty_log().await;
     let mut tail = LogTail::new(pool.clone(), 0);
     for order in ORDERS {
         for committing in 0..8_u8 {
@@ -157,7 +135,7 @@ async fn in_whatever_order_appenders_end_the_log_gives_what_they_committed() {
 
 #[tokio::test]
 async fn an_appender_that_stays_open_is_waited_for_and_named() {
-    let pool = log().await;
+    let pool = empty_log().await;
     let mut tail = LogTail::new(pool.clone(), 0);
     let before = append_and_commit(&pool).await;
     let mut connection = connect_as(SLOW, &pool).await;
@@ -191,7 +169,7 @@ async fn operators_see_on_whom_the_log_waits_and_earlier_writes_have_passed() {
     let later = app.client.send(request.json(&registration(50_000))).await;
     assert_eq!(later.status, 201, "{}", later.body);
 
-    eventually("it is said on whom the log waits", PATIENCE, async || {
+    eventually_within("it is said on whom the log waits", PATIENCE, async || {
         let status = app.client.get("/v1/projections").await;
         status.body["log"]["waiting_for"][0]["application"] == SLOW
     })
@@ -213,7 +191,7 @@ async fn operators_see_on_whom_the_log_waits_and_earlier_writes_have_passed() {
 
 #[tokio::test]
 async fn long_transactions_and_index_builds_of_others_hold_nothing() {
-    let pool = log().await;
+    let pool = empty_log().await;
     let first = append_and_commit(&pool).await;
     sqlx::query("create table big as select n from generate_series(1, 200000) n").execute(&pool).await.unwrap();
     let (mut reading, mut indexing) = (pool.begin().await.unwrap(), pool.begin().await.unwrap());
@@ -229,7 +207,7 @@ async fn long_transactions_and_index_builds_of_others_hold_nothing() {
         assert_eq!(settled_head(&pool, PATIENCE).await.unwrap(), Some(kept));
     }
     assert!(long_appenders(&pool).await.unwrap().is_empty(), "nobody waits for them");
-    assert_eq!(count(&mut reading).await, 1, "the transaction has lasted all the while");
+    assert_eq!(count(&mut *reading, "events").await, 1, "the transaction has lasted all the while");
     reading.rollback().await.unwrap();
     indexing.rollback().await.unwrap();
 }
@@ -244,7 +222,7 @@ async fn build_phase(pool: &PgPool) -> Option<String> {
 
 #[tokio::test]
 async fn an_index_of_the_log_that_is_built_concurrently_holds_nothing() {
-    let pool = log().await;
+    let pool = empty_log().await;
     let mut tail = LogTail::new(pool.clone(), 0);
     let first = append_and_commit(&pool).await;
     assert_eq!(all(&mut tail).await, [first]);
@@ -254,7 +232,7 @@ async fn an_index_of_the_log_that_is_built_concurrently_holds_nothing() {
         let pool = pool.clone();
         async move { sqlx::query("create index concurrently on events (event_type)").execute(&pool).await.map(drop) }
     });
-    eventually("the build waits for the snapshot", PATIENCE, async || {
+    eventually_within("the build waits for the snapshot", PATIENCE, async || {
         build_phase(&pool).await.as_deref() == Some(OLD_SNAPSHOTS)
     })
     .await;
@@ -274,7 +252,7 @@ async fn an_index_of_the_log_that_is_built_concurrently_holds_nothing() {
 #[case::rolled_back(false)]
 #[tokio::test]
 async fn a_prepared_appender_is_waited_for_and_named(#[case] commits: bool) {
-    let pool = log().await;
+    let pool = empty_log().await;
     let prepared_at_most: String = sqlx::query_scalar("show max_prepared_transactions").fetch_one(&pool).await.unwrap();
     assert_ne!(prepared_at_most, "0", "the tests' PostgreSQL takes prepared transactions");
     let gid = format!("transfer-{}", uuid::Uuid::now_v7());

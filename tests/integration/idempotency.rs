@@ -10,13 +10,13 @@ use credit_approval::config::{Role, Serve};
 use futures::future::join_all;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
-use sqlx::PgPool;
 
 use crate::support::client::{application, registration};
+use crate::support::problem::STILL_RUNNING;
+use crate::support::sql::count;
 use crate::support::{Answer, Client, TestApp};
 
 const CONCURRENT: usize = 50;
-const STILL_RUNNING: &str = "urn:credit-approval:problem:still-running";
 
 fn keyed(client: &Client, key: &str, path: &str, body: &Value) -> RequestBuilder {
     client.request(Method::POST, path).header("Idempotency-Key", key).json(body)
@@ -37,10 +37,6 @@ fn same(first: &Answer, again: &Answer) {
         assert!(!first.header(header).is_empty(), "{header}");
         assert_eq!(again.header(header), first.header(header), "{header}");
     }
-}
-
-async fn count(pool: &PgPool, table: &str) -> i64 {
-    sqlx::query_scalar(&format!("select count(*) from {table}")).fetch_one(pool).await.unwrap()
 }
 
 #[tokio::test]

@@ -9,12 +9,14 @@ use credit_approval::generate::{GenerateSpec, GeneratedFiles, generate};
 use credit_approval::import::report::Summary;
 use credit_approval::import::{Job, import};
 use credit_approval::store::EventLog;
-use credit_approval::store::migrate::migrate;
 use rust_xlsxwriter::{ExcelDateTime, Format, Workbook};
 use sqlx::PgPool;
 
 use crate::support::TestApp;
+use crate::support::client::application;
+use crate::support::log::{empty_log, migrated};
 use crate::support::servers::{scratch_dir, servers};
+use crate::support::sql::{count, number};
 
 /// A directory that goes with the test.
 struct Scratch(PathBuf);
@@ -49,21 +51,10 @@ async fn run(pool: &PgPool, job: &Job) -> Summary {
     import(&EventLog::new(pool.clone()), job, |_, _, _| {}).await.unwrap()
 }
 
-async fn empty_log() -> (String, PgPool) {
-    let url = servers().database().await;
-    let pool = PgPool::connect(&url).await.unwrap();
-    migrate(&pool, &pool).await.unwrap();
-    (url, pool)
-}
-
-async fn count(pool: &PgPool, sql: &str) -> i64 {
-    sqlx::query_scalar(sql).fetch_one(pool).await.unwrap()
-}
-
 async fn imported(pool: &PgPool) -> (i64, i64) {
-    let customers = count(pool, "select count(*) from events where event_type = 'CustomerImported'").await;
-    let loans = count(pool, "select count(*) from events where event_type = 'LoanImported'").await;
-    let carried_over = count(pool, "select count(*) from events where event_type = 'LoanCarriedOver'").await;
+    let customers = count(pool, "events where event_type = 'CustomerImported'").await;
+    let loans = count(pool, "events where event_type = 'LoanImported'").await;
+    let carried_over = count(pool, "events where event_type = 'LoanCarriedOver'").await;
     assert_eq!(loans, carried_over, "a loan and its customer's knowledge of it are one");
     (customers, loans)
 }
@@ -107,7 +98,7 @@ const LOAN_HEADERS: &[&str] = &[
 async fn generated_workbooks_go_in_once() {
     let scratch = Scratch::new();
     let files = scratch.generated(1200, 3100);
-    let (_, pool) = empty_log().await;
+    let pool = empty_log().await;
     let job = job(Some(&files.customers), Some(&files.loans));
 
     let first = run(&pool, &job).await;
@@ -115,23 +106,23 @@ async fn generated_workbooks_go_in_once() {
     assert_eq!((first.rejected(), first.customers.renumbered), (0, 0));
     assert!(first.loans.renumbered > 0, "some loan ids stand on two loans");
     assert_eq!(imported(&pool).await, (1200, 3100));
-    let head = count(&pool, "select max(position) from events").await;
+    let head = number(&pool, "select max(position) from events").await;
 
     let second = run(&pool, &job).await;
     assert_eq!((second.customers.unchanged, second.loans.unchanged), (1200, 3100));
     assert_eq!((second.customers.imported, second.loans.imported, second.rejected()), (0, 0, 0));
-    assert_eq!(count(&pool, "select max(position) from events").await, head, "nothing was appended");
+    assert_eq!(number(&pool, "select max(position) from events").await, head, "nothing was appended");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dry_run_says_the_same_and_writes_nothing() {
     let scratch = Scratch::new();
     let files = scratch.generated(300, 780);
-    let (_, pool) = empty_log().await;
+    let pool = empty_log().await;
     let real = job(Some(&files.customers), Some(&files.loans));
     let dry = run(&pool, &Job { dry_run: true, ..real.clone() }).await;
-    assert_eq!(count(&pool, "select count(*) from events").await, 0);
-    assert_eq!(count(&pool, "select last_value from loan_ids").await, 1);
+    assert_eq!(count(&pool, "events").await, 0);
+    assert_eq!(number(&pool, "select last_value from loan_ids").await, 1);
     let wet = run(&pool, &real).await;
     assert_eq!((dry.customers, dry.loans), (wet.customers, wet.loans));
 }
@@ -143,13 +134,13 @@ async fn the_real_pair_goes_in_whole() {
     if !customers.exists() || !loans.exists() {
         return;
     }
-    let (_, pool) = empty_log().await;
+    let pool = empty_log().await;
     let summary = run(&pool, &job(Some(&customers), Some(&loans))).await;
     assert_eq!((summary.customers.imported, summary.customers.renumbered), (300, 0));
     assert_eq!((summary.loans.imported, summary.loans.renumbered), (782, 29));
     assert_eq!(summary.rejected(), 0);
     assert_eq!(imported(&pool).await, (300, 782));
-    let kept = "select count(*) from events where event_type = 'LoanImported'
+    let kept = "events where event_type = 'LoanImported'
                 and payload #>> '{LoanImported,external_id}' is not null";
     assert_eq!(count(&pool, kept).await, 29);
 }
@@ -183,7 +174,7 @@ async fn rows_that_are_wrong_are_rejected_with_their_place_and_the_rest_goes_in(
             &["1", "10", "100000", "12", "10", "8791.59", "3", "date:2024-01-31", "date:2025-01-31"],
         ],
     );
-    let (_, pool) = empty_log().await;
+    let pool = empty_log().await;
     let notices = scratch.0.join("rejects.csv");
     let wanted = Job { notices: Some(notices.clone()), ..job(Some(&customers), Some(&loans)) };
     let summary = run(&pool, &wanted).await;
@@ -233,8 +224,8 @@ async fn rows_whose_ids_are_taken_get_new_ones_and_overwrite_nobody() {
     assert_eq!(app.client.get("/view-loans/1").await.body.as_array().map(Vec::len), Some(0), "mine has no loans");
     let next = app.client.register(60_000).await;
     assert!(next > 50 && next > stranger, "new ids go on above the imported ones: {next}");
-    let answer = app.client.post("/create-loan", &crate::support::client::application(next, 50_000, 14, 12)).await;
-    let largest = count(&pool, "select max(aggregate_id::bigint) from events where event_type = 'LoanImported'").await;
+    let answer = app.client.post("/create-loan", &application(next, 50_000, 14, 12)).await;
+    let largest = number(&pool, "select max(aggregate_id::bigint) from events where event_type = 'LoanImported'").await;
     assert!(answer.body["loan_id"].as_i64().unwrap() > largest);
     app.stop().await;
 }
@@ -243,7 +234,7 @@ async fn rows_whose_ids_are_taken_get_new_ones_and_overwrite_nobody() {
 async fn a_rejected_customers_loans_go_to_nobody_else() {
     let scratch = Scratch::new();
     let (customers, loans) = (scratch.0.join("customers.xlsx"), scratch.0.join("loans.xlsx"));
-    let (_, pool) = empty_log().await;
+    let pool = empty_log().await;
     workbook(&customers, &[CUSTOMER_HEADERS, &["14", "Asha", "Rao", "30", "9000000001", "50000", "1800000"]]);
     assert_eq!(run(&pool, &job(Some(&customers), None)).await.customers.imported, 1);
     // Another workbook has another customer 14, whose row is wrong.
@@ -261,7 +252,7 @@ async fn a_rejected_customers_loans_go_to_nobody_else() {
 async fn a_corrected_workbook_makes_nobody_twice() {
     let scratch = Scratch::new();
     let customers = scratch.0.join("customers.xlsx");
-    let (_, pool) = empty_log().await;
+    let pool = empty_log().await;
     workbook(&customers, &[CUSTOMER_HEADERS, &["7", "Asha", "Rao", "30", "9000000001", "50000", "1800000"]]);
     run(&pool, &job(Some(&customers), None)).await;
     workbook(&customers, &[CUSTOMER_HEADERS, &["7", "Asha", "Rao", "31", "9000000009", "60000", "1800000"]]);
@@ -279,7 +270,7 @@ async fn new_ids_go_on_above_a_single_imported_one() {
     let loan = ["1", "1", "10000", "12", "10", "879.16", "3", "date:2024-01-31", "date:2025-01-31"];
     workbook(&loans, &[LOAN_HEADERS, &loan]);
     assert_eq!(run(&app.pool().await, &job(Some(&customers), Some(&loans))).await.loans.imported, 1);
-    let answer = app.client.post("/create-loan", &crate::support::client::application(1, 10_000, 14, 12)).await;
+    let answer = app.client.post("/create-loan", &application(1, 10_000, 14, 12)).await;
     assert_eq!((answer.status, answer.body["loan_id"].as_i64()), (201, Some(2)), "{:?}", answer.body);
     assert_eq!(app.client.register(50_000).await, 2);
     app.stop().await;
@@ -289,7 +280,7 @@ async fn new_ids_go_on_above_a_single_imported_one() {
 async fn a_wrong_second_workbook_stops_the_import_at_its_start() {
     let scratch = Scratch::new();
     let files = scratch.generated(30, 60);
-    let (_, pool) = empty_log().await;
+    let pool = empty_log().await;
     let wrong = job(Some(&files.customers), Some(&files.customers));
     let refused = import(&EventLog::new(pool.clone()), &wrong, |_, _, _| {}).await;
     assert!(refused.is_err());
@@ -300,12 +291,13 @@ async fn a_wrong_second_workbook_stops_the_import_at_its_start() {
 async fn a_killed_import_goes_on_where_it_stopped() {
     let scratch = Scratch::new();
     let files = scratch.generated(4000, 9000);
-    let (url, pool) = empty_log().await;
+    let url = servers().database().await;
+    let pool = migrated(&url).await;
     let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_credit-approval"));
     command.args(["import", "--database-url", &url, "--customers"]).arg(&files.customers);
     command.arg("--loans").arg(&files.loans).arg("--rejects").arg(scratch.0.join("rejects.csv"));
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true).spawn().unwrap();
-    while count(&pool, "select count(*) from events").await < 6000 {
+    while count(&pool, "events").await < 6000 {
         assert!(child.try_wait().unwrap().is_none(), "the import ended before it could be killed");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -316,6 +308,6 @@ async fn a_killed_import_goes_on_where_it_stopped() {
     let summary = run(&pool, &job(Some(&files.customers), Some(&files.loans))).await;
     assert_eq!(i64::try_from(summary.customers.unchanged).unwrap(), customers);
     assert_eq!(imported(&pool).await, (4000, 9000));
-    let doubled = "select count(*) from (select 1 from imported_rows group by kind, id having count(*) > 1) doubled";
+    let doubled = "(select 1 from imported_rows group by kind, id having count(*) > 1) doubled";
     assert_eq!(count(&pool, doubled).await, 0);
 }

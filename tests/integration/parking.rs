@@ -13,12 +13,15 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
-use crate::projections_status::{eventually, run, samples, status_of, until_state};
-use crate::rebuild::execute;
-use crate::rebuild::traffic::{borrow, loans_of, repay};
 use crate::support::client::application;
+use crate::support::metrics::samples;
+use crate::support::process::run;
+use crate::support::projections::{status_of, until_state};
+use crate::support::sql::execute;
+use crate::support::traffic::{borrow, loans_of, repay};
+use crate::support::verified::{assert_verified, findings};
+use crate::support::wait::eventually;
 use crate::support::{Client, TestApp};
-use crate::verify::{assert_verified, findings};
 
 const RAISE: &str = "raise exception 'the table takes nothing of this customer'";
 
@@ -115,10 +118,8 @@ async fn borrow_unseen(client: &Client, customer: i64) -> i64 {
 }
 
 async fn until_seen(client: &Client, loan: i64) {
-    eventually(&format!("loan {loan} is seen"), async || {
-        (client.get(&format!("/view-loan/{loan}")).await.status == 200).then_some(())
-    })
-    .await;
+    eventually(&format!("loan {loan} is seen"), async || client.get(&format!("/view-loan/{loan}")).await.status == 200)
+        .await;
 }
 
 /// Where a loan's first event stands in the log.
@@ -281,7 +282,7 @@ async fn an_event_that_this_build_cannot_read_parks_its_customer_everywhere() {
     let config = app.config.clone();
     app.stop().await;
     let app = TestApp::start_with(config).await;
-    eventually("it goes on", async || parked(&app.client, "customers").await.is_empty().then_some(())).await;
+    eventually("it goes on", async || parked(&app.client, "customers").await.is_empty()).await;
     assert_verified(&pool).await;
     let ran = run(&app.config, &["parked"]).await;
     assert_eq!((ran.code, ran.said.as_str()), (Some(0), "nothing is parked\n"));

@@ -10,10 +10,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::process::{Child, ChildStdout};
 
 use crate::support::Client;
 use crate::support::client::{application, registration};
+use crate::support::process::binary;
 use crate::support::servers::scratch_dir;
 
 const START_WITHIN: Duration = Duration::from_secs(60);
@@ -71,15 +72,6 @@ struct Serving {
     client: Client,
     // Held so that the service can go on printing.
     _output: Lines<BufReader<ChildStdout>>,
-}
-
-fn binary() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_credit-approval"));
-    for variable in ["DATABASE_URL", "NATS_URL", "READ_DATABASE_URL", "DATA_DIR", "HTTP_ADDR"] {
-        command.env_remove(variable);
-    }
-    command.stdin(Stdio::null()).kill_on_drop(true);
-    command
 }
 
 /// Waits until the service says where it listens.

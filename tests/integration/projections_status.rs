@@ -1,135 +1,30 @@
 //! How the read models stand, as operators are told: by the API, on the command line, and in metrics.
 
 use std::collections::BTreeMap;
-use std::process::{Output, Stdio};
-use std::time::{Duration, Instant};
 
 use credit_approval::config::{Role, Serve};
 use credit_approval::databases::process_name;
-use credit_approval::metrics::CONTENT_TYPE;
 use reqwest::Method;
 use serde_json::{Value, json};
-use sqlx::{PgPool, Postgres, Transaction};
-use tokio::process::Command;
 
-use crate::rebuild::execute;
-use crate::rebuild::traffic::{borrow, loans_of};
 use crate::support::client::{application, registration};
+use crate::support::log::hold_the_log;
+use crate::support::metrics::{metrics, samples, samples_in};
+use crate::support::process::run;
+use crate::support::projections::{status_of, until_state};
+use crate::support::sql::execute;
+use crate::support::traffic::{loans_of, traffic};
+use crate::support::wait::eventually;
 use crate::support::{Client, TestApp};
 
-const PATIENCE: Duration = Duration::from_secs(60);
-const LOOK_AGAIN: Duration = Duration::from_millis(25);
+/// Some in each partition.
+const CUSTOMERS: usize = 10;
 /// A worker that was not heard of for longer is stalled, in seconds.
 const STALLED_AFTER: f64 = 15.0;
 
-/// Looks again and again until there is what is looked for.
-pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
-    let until = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = look().await {
-            return found;
-        }
-        assert!(Instant::now() < until, "not within {PATIENCE:?}: {what}");
-        tokio::time::sleep(LOOK_AGAIN).await;
-    }
-}
-
-/// The program on a service's databases, and on nothing else that the environment names.
-pub(crate) fn program(config: &Serve) -> Command {
-    let mut program = Command::new(env!("CARGO_BIN_EXE_credit-approval"));
-    for variable in ["READ_DATABASE_URL", "NATS_URL", "DATA_DIR", "HTTP_ADDR"] {
-        program.env_remove(variable);
-    }
-    let url = config.store.database_url.as_ref().expect("tests name a database");
-    program.env("DATABASE_URL", url).env("RUST_LOG", "warn").stdin(Stdio::null()).kill_on_drop(true);
-    program
-}
-
-/// What came of a command.
-pub(crate) struct Ran {
-    pub(crate) code: Option<i32>,
-    pub(crate) said: String,
-    pub(crate) complained: String,
-}
-
-/// Runs a command of the command line to its end.
-pub(crate) async fn run(config: &Serve, arguments: &[&str]) -> Ran {
-    let mut program = program(config);
-    let ended = tokio::time::timeout(PATIENCE, program.args(arguments).output()).await;
-    let Output { status, stdout, stderr } = ended.expect("the command ends").expect("the program starts");
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
-    Ran { code: status.code(), said: text(stdout), complained: text(stderr) }
-}
-
-/// What the service says of one read model.
-pub(crate) async fn status_of(client: &Client, name: &str) -> Value {
-    let answer = client.get("/v1/projections").await;
-    assert_eq!(answer.status, 200, "{}", answer.body);
-    let mut items = answer.body["items"].as_array().expect("items").iter();
-    items.find(|item| item["name"] == name).cloned().unwrap_or_else(|| panic!("no {name} in {}", answer.body))
-}
-
-/// Waits until a read model is in that state; answers what the service says of it then.
-pub(crate) async fn until_state(client: &Client, name: &str, state: &str) -> Value {
-    eventually(&format!("{name} is {state}"), async || {
-        let item = status_of(client, name).await;
-        (item["state"] == state).then_some(item)
-    })
-    .await
-}
-
 /// The part of what is said of a read model that is about a customer's partition.
-pub(crate) fn partition_of(item: &Value, customer: i64) -> &Value {
+fn partition_of(item: &Value, customer: i64) -> &Value {
     &item["partitions"][usize::try_from(customer % 8).expect("a partition")]
-}
-
-/// An appender that does not come to its end: until it is rolled back, the log behind it is held.
-pub(crate) async fn hold_the_log(pool: &PgPool) -> Transaction<'static, Postgres> {
-    let mut appender = pool.begin().await.unwrap();
-    sqlx::query("set local application_name = 'month-end'").execute(&mut *appender).await.unwrap();
-    sqlx::query(
-        "insert into events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata)
-         values ('customer', 'none', 1, 'None', '1.0', '{}', '{\"customer_id\": \"1\"}')",
-    )
-    .execute(&mut *appender)
-    .await
-    .unwrap();
-    appender
-}
-
-/// What the service tells Prometheus.
-async fn metrics(client: &Client) -> String {
-    let response = client.request(Method::GET, "/metrics").send().await.expect("the service answers");
-    assert_eq!(response.status().as_u16(), 200);
-    assert_eq!(response.headers()["content-type"], CONTENT_TYPE);
-    response.text().await.expect("text")
-}
-
-/// A sample's name with its labels: `name` or `name{label="value",...}`.
-fn is_series(text: &str) -> bool {
-    let (name, labels) = text.split_once('{').map_or((text, None), |(name, labels)| (name, Some(labels)));
-    let is_name = |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
-    let is_value = |value: &str| value.len() >= 2 && value.starts_with('"') && value.ends_with('"');
-    let is_label = |label: &str| label.split_once('=').is_some_and(|(name, value)| is_name(name) && is_value(value));
-    is_name(name)
-        && labels.is_none_or(|labels| labels.strip_suffix('}').is_some_and(|labels| labels.split(',').all(is_label)))
-}
-
-/// The samples in a text; every line must be one, or a comment.
-fn samples_in(text: &str) -> BTreeMap<String, f64> {
-    let mut samples = BTreeMap::new();
-    for line in text.lines().filter(|line| !line.starts_with("# ")) {
-        let sample = line.rsplit_once(' ').filter(|(series, _)| is_series(series));
-        let sample = sample.and_then(|(series, value)| Some((series.to_owned(), value.parse().ok()?)));
-        let (series, value) = sample.unwrap_or_else(|| panic!("this is no sample: {line}"));
-        assert!(samples.insert(series, value).is_none(), "this comes twice: {line}");
-    }
-    samples
-}
-
-/// What the service tells Prometheus, by name and labels.
-pub(crate) async fn samples(client: &Client) -> BTreeMap<String, f64> {
-    samples_in(&metrics(client).await)
 }
 
 /// Waits until every read model has all of the log and its workers are heard of; answers the whole status.
@@ -143,18 +38,10 @@ async fn all_live(client: &Client) -> Value {
     .await
 }
 
-/// Customers with a loan each, in all partitions.
-async fn traffic(client: &Client) {
-    for _ in 0..10 {
-        let customer = client.register(80_000).await;
-        borrow(client, customer).await;
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn after_traffic_everything_is_live_and_stands_where_the_log_ends() {
     let app = TestApp::start().await;
-    traffic(&app.client).await;
+    traffic(&app.client, CUSTOMERS).await;
     let status = all_live(&app.client).await;
     let last: Vec<(i64, i64)> = sqlx::query_as("select customer_id % 8, max(position) from events group by 1")
         .fetch_all(&app.pool().await)
@@ -233,7 +120,7 @@ async fn read_models_that_nobody_keeps_are_stalled_whatever_their_lag() {
     }
     // Heard of in another process, by whoever asks this one.
     let worker = TestApp::start_with(everything).await;
-    traffic(&worker.client).await;
+    traffic(&worker.client, CUSTOMERS).await;
     all_live(&api.client).await;
     worker.stop().await;
     execute(&api.pool().await, "update read_models.workers set heartbeat_at = heartbeat_at - interval '1 minute'")
@@ -289,7 +176,7 @@ fn lasting(mut status: Value) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_command_line_says_what_the_api_answers() {
     let app = TestApp::start().await;
-    traffic(&app.client).await;
+    traffic(&app.client, CUSTOMERS).await;
     let answered = all_live(&app.client).await;
     let ran = run(&app.config, &["projections", "--json"]).await;
     assert_eq!(ran.code, Some(0), "{}", ran.complained);
@@ -311,7 +198,7 @@ async fn the_command_line_says_what_the_api_answers() {
 #[tokio::test(flavor = "multi_thread")]
 async fn metrics_are_what_prometheus_reads_and_say_it_all() {
     let app = TestApp::start().await;
-    traffic(&app.client).await;
+    traffic(&app.client, CUSTOMERS).await;
     let status = all_live(&app.client).await;
     let text = metrics(&app.client).await;
     assert!(text.ends_with("# EOF\n"), "{text}");

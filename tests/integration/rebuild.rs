@@ -1,6 +1,5 @@
 //! Rebuilding read models while they serve: nobody notices but by what was wrong and is right again (G7, G9).
 //!
-//! - `traffic`: what clients ask meanwhile
 //! - `gate`: holds a rebuild half-way
 //! - `refusals`: new tables that are not what was folded never serve
 //! - `crash`: whoever works on a rebuild may die
@@ -11,93 +10,24 @@ mod crash;
 mod gate;
 mod refusals;
 mod requests;
-pub(crate) mod traffic;
 mod versions;
 
-use projections::rebuilds::{self, Phase, Rebuild};
+use projections::rebuilds::Phase;
 use rstest::rstest;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
-use self::traffic::{Traffic, assert_serving, borrow, loans_of, repay};
-use crate::projections_status::{eventually, hold_the_log, run, status_of, until_state};
+use crate::support::log::hold_the_log;
+use crate::support::process::run;
+use crate::support::projections::{status_of, until_state};
+use crate::support::rebuilds::{bytes, done, find, leftovers, reached, request};
+use crate::support::sql::{count, execute};
+use crate::support::traffic::{Traffic, assert_serving, borrow, loans_of, repay};
+use crate::support::verified::assert_verified;
+use crate::support::wait::eventually;
 use crate::support::{Client, TestApp};
-use crate::verify::assert_verified;
 
 const NAMES: [&str; 3] = ["customers", "loans", "credit_profiles"];
-
-/// Runs any number of statements.
-pub(crate) async fn execute(pool: &PgPool, sql: &str) {
-    sqlx::raw_sql(sql).execute(pool).await.unwrap_or_else(|error| panic!("{error}: {sql}"));
-}
-
-/// Asks for a rebuild of a read model; answers its number.
-pub(crate) async fn request(client: &Client, name: &str) -> i64 {
-    let answer = client.post(&format!("/v1/projections/{name}/rebuild"), &json!({})).await;
-    assert_eq!(answer.status, 202, "{}", answer.body);
-    assert_eq!((&answer.body["phase"], &answer.body["projections"]), (&json!("waiting"), &json!([name])));
-    answer.body["rebuild_id"].as_i64().expect("a number")
-}
-
-/// A rebuild as it stands.
-async fn find(pool: &PgPool, rebuild_id: i64) -> Rebuild {
-    rebuilds::find(pool, rebuild_id).await.unwrap().expect("it is on record")
-}
-
-/// Waits until a rebuild has entered a phase.
-async fn reached(pool: &PgPool, rebuild_id: i64, phase: Phase) -> Rebuild {
-    eventually(&format!("rebuild {rebuild_id} is {phase:?}"), async || {
-        let rebuild = find(pool, rebuild_id).await;
-        (rebuild.phase == phase).then_some(rebuild)
-    })
-    .await
-}
-
-/// Waits until a rebuild has ended, however it did.
-pub(crate) async fn ended(pool: &PgPool, rebuild_id: i64) -> Rebuild {
-    eventually(&format!("rebuild {rebuild_id} ends"), async || {
-        let rebuild = find(pool, rebuild_id).await;
-        rebuild.finished_at.is_some().then_some(rebuild)
-    })
-    .await
-}
-
-/// Waits until a rebuild has ended well.
-pub(crate) async fn done(pool: &PgPool, rebuild_id: i64) -> Rebuild {
-    let rebuild = ended(pool, rebuild_id).await;
-    assert_eq!((rebuild.phase, rebuild.error.as_deref()), (Phase::Done, None));
-    rebuild
-}
-
-async fn lines(pool: &PgPool, sql: &str) -> Vec<String> {
-    sqlx::query_scalar(sql).fetch_all(pool).await.unwrap()
-}
-
-/// Every row of every read model, as bytes.
-pub(crate) async fn bytes(pool: &PgPool) -> [Vec<String>; 3] {
-    [
-        lines(pool, "select one::text from read_models.customers one order by customer_id").await,
-        lines(pool, "select one::text from read_models.loans one order by loan_id").await,
-        lines(
-            pool,
-            "select customer_id || ' ' || profile::text from read_models.credit_profiles one order by customer_id",
-        )
-        .await,
-    ]
-}
-
-/// What a rebuild has made and not removed.
-pub(crate) async fn leftovers(pool: &PgPool) -> Vec<String> {
-    lines(
-        pool,
-        "select relname::text from pg_class
-         where relnamespace = 'read_models'::regnamespace and right(relname, 8) = '_rebuild'
-         union all select projection from read_models.checkpoints where right(projection, 8) = '_rebuild'
-         union all select projection from read_models.parked where right(projection, 8) = '_rebuild'
-         union all select 'a range of ' || rebuild_id from read_models.rebuild_ranges",
-    )
-    .await
-}
 
 /// Columns, indexes, keys, triggers and grants of the read models' tables.
 async fn shape(pool: &PgPool) -> Vec<String> {
@@ -165,7 +95,7 @@ async fn on_a_quiet_system_a_rebuild_changes_no_byte_and_no_index() {
     add_of_an_operators_own(&pool).await;
     let (rows, made_like, before) = (bytes(&pool).await, shape(&pool).await, tables(&pool).await);
     assert_eq!(rows.each_ref().map(Vec::len), [10; 3]);
-    let events: i64 = sqlx::query_scalar("select count(*) from events").fetch_one(&pool).await.unwrap();
+    let events = count(&pool, "events").await;
     for name in NAMES.repeat(2) {
         let rebuilt = done(&pool, request(&app.client, name).await).await;
         assert_eq!((rebuilt.events, rebuilt.events_total), (events, Some(events)), "{name}");
@@ -192,7 +122,7 @@ async fn no_request_fails_while_everything_is_rebuilt_again_and_again() {
     let app = TestApp::start().await;
     let other = app.another().await;
     let pool = app.pool().await;
-    let traffic = [Traffic::start(&app.client, 2), Traffic::start(&other.client, 2)];
+    let traffic = [Traffic::of_everything(&app.client, 2), Traffic::of_everything(&other.client, 2)];
     for name in NAMES {
         done(&pool, request(&other.client, name).await).await;
     }

@@ -6,9 +6,8 @@ use aggregates::policy::Policy;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
-use crate::endpoints::codes;
 use crate::support::TestApp;
-use crate::support::client::application;
+use crate::support::client::{application, codes};
 
 /// Position, type, transaction and payload of a customer's events after its registration.
 async fn decided(pool: &PgPool, customer_id: i64) -> Vec<(i64, String, String, String)> {

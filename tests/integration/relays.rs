@@ -1,14 +1,10 @@
 //! The relay (G4, G5): two at once, one that died before the stream's acknowledgement, one killed again and again, a
 //! stream that drops what nobody has read, a NATS that is away. Nothing is lost, and what was answered is visible.
-//!
-//! Clients that write all the while stand here too.
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::Stdio;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use credit_approval::bus::{Bus, StreamOptions};
 use credit_approval::config::{Role, Serve};
@@ -24,15 +20,16 @@ use sqlx::PgPool;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
-use crate::deliveries::Chain;
 use crate::support::client::application;
+use crate::support::leases::TAKEN_OVER_WITHIN;
+use crate::support::log::Chain;
+use crate::support::process::RoleProcess;
+use crate::support::traffic::{Traffic, write_and_look};
+use crate::support::verified::{assert_verified, unapplied};
+use crate::support::wait::eventually_within;
 use crate::support::{Client, TestApp};
-use crate::takeover::{RoleProcess, TAKEN_OVER_WITHIN, assert_verified, eventually, unapplied, write_and_look};
 
-const LOOK_AGAIN: Duration = Duration::from_millis(25);
 /// Beyond every pause that relays and workers make, on a slow machine.
 const STREAM_WITHIN: Duration = Duration::from_secs(120);
 const NATS_WITHIN: Duration = Duration::from_secs(20);
@@ -44,55 +41,6 @@ const ASKED_FOR: u64 = 600;
 const CUTS: usize = 6;
 /// Messages of which a dying relay has published some, or all, or none.
 const LAST_BATCH: usize = 10;
-
-const CLIENTS: usize = 4;
-const THINK: Duration = Duration::from_millis(20);
-/// So many writes more show that writing goes on.
-const WRITES: usize = 24;
-const GOES_ON_WITHIN: Duration = Duration::from_secs(60);
-
-/// Clients that write until they are stopped, each looking for what it was answered.
-pub(crate) struct Traffic {
-    stop: CancellationToken,
-    clients: JoinSet<()>,
-    written: Arc<AtomicUsize>,
-}
-
-impl Traffic {
-    pub(crate) fn start(client: &Client) -> Self {
-        let (stop, written) = (CancellationToken::new(), Arc::new(AtomicUsize::new(0)));
-        let mut clients = JoinSet::new();
-        for _ in 0..CLIENTS {
-            let (client, stop, written) = (client.clone(), stop.clone(), Arc::clone(&written));
-            clients.spawn(async move {
-                while !stop.is_cancelled() {
-                    write_and_look(&client).await;
-                    written.fetch_add(1, Ordering::Relaxed);
-                    tokio::time::sleep(THINK).await;
-                }
-            });
-        }
-        Self { stop, clients, written }
-    }
-
-    /// Until it has gone on for a while.
-    pub(crate) async fn goes_on(&mut self) {
-        let enough = self.written.load(Ordering::Relaxed) + WRITES;
-        let until = Instant::now() + GOES_ON_WITHIN;
-        while self.written.load(Ordering::Relaxed) < enough {
-            assert!(self.clients.try_join_next().is_none(), "a client did not see what it had written");
-            assert!(Instant::now() < until, "writing does not go on");
-            tokio::time::sleep(LOOK_AGAIN).await;
-        }
-    }
-
-    pub(crate) async fn stop(mut self) {
-        self.stop.cancel();
-        while let Some(ended) = self.clients.join_next().await {
-            ended.expect("every client saw what it had written");
-        }
-    }
-}
 
 /// The stream of a service, as the service itself reaches it.
 async fn bus_of(config: &Serve, pool: &PgPool) -> Bus {
@@ -143,7 +91,8 @@ async fn stream_tells_all(bus: &Bus, pool: &PgPool) -> bool {
 }
 
 async fn assert_stream_tells_all(bus: &Bus, pool: &PgPool) {
-    eventually("the stream tells of the whole log", STREAM_WITHIN, async || stream_tells_all(bus, pool).await).await;
+    eventually_within("the stream tells of the whole log", STREAM_WITHIN, async || stream_tells_all(bus, pool).await)
+        .await;
 }
 
 /// The database session of the working relay, by which it holds its lock.
@@ -160,13 +109,10 @@ async fn working_relay(pool: &PgPool) -> Option<i32> {
 
 /// The working relay's session, once it is none of those.
 async fn relay_other_than(ended: &BTreeSet<i32>, pool: &PgPool) -> i32 {
-    let mut found = None;
-    eventually("another relay works", TAKEN_OVER_WITHIN, async || {
-        found = working_relay(pool).await.filter(|session| !ended.contains(session));
-        found.is_some()
+    eventually_within("another relay works", TAKEN_OVER_WITHIN, async || {
+        working_relay(pool).await.filter(|session| !ended.contains(session))
     })
-    .await;
-    found.unwrap()
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -177,7 +123,7 @@ async fn two_relays_at_once_cost_nothing() {
     let first = TestApp::start().await;
     let second = first.another().await;
     let pool = first.pool().await;
-    let mut traffic = Traffic::start(&second.client);
+    let mut traffic = Traffic::of_writers(&second.client);
     let mut ended = BTreeSet::new();
     for _ in 0..CUTS {
         let session = relay_other_than(&ended, &pool).await;
@@ -246,14 +192,14 @@ async fn a_relay_that_is_killed_again_and_again_is_relieved_within_seconds() {
     let bus = bus_of(&app.config, &pool).await;
     let mut working = RoleProcess::start(&app.config, "relay").await;
     let mut sessions = BTreeSet::from([relay_other_than(&BTreeSet::new(), &pool).await]);
-    let mut traffic = Traffic::start(&app.client);
+    let mut traffic = Traffic::of_writers(&app.client);
     for _ in 0..CUTS {
         let standing_by = RoleProcess::start(&app.config, "relay").await;
         traffic.goes_on().await;
         working.kill().await;
         write_and_look(&app.client).await;
         let written = head(&pool).await.unwrap();
-        eventually("the stream goes on", TAKEN_OVER_WITHIN, async || {
+        eventually_within("the stream goes on", TAKEN_OVER_WITHIN, async || {
             let Ok(stream) = bus.ensure_stream().await else { return false };
             bus.last_position(&stream).await.is_ok_and(|held| held >= Some(written))
         })
@@ -304,7 +250,7 @@ async fn a_stream_that_drops_what_nobody_has_read_loses_nothing() {
     let stream = bus.ensure_stream().await.unwrap();
     projector.signal(Signal::SIGSTOP);
     let delivered = stream.get_info().await.unwrap().state.last_sequence;
-    eventually("the stream drops what was not delivered", STREAM_WITHIN, async || {
+    eventually_within("the stream drops what was not delivered", STREAM_WITHIN, async || {
         all_apply(&app.client, &customers).await;
         stream.get_info().await.unwrap().state.first_sequence > delivered + ASKED_FOR
     })
@@ -337,7 +283,7 @@ impl OwnNats {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         self.process = Some(command.spawn().unwrap());
         let address = (Ipv4Addr::LOCALHOST, self.port);
-        eventually("NATS answers", NATS_WITHIN, async || TcpStream::connect(address).await.is_ok()).await;
+        eventually_within("NATS answers", NATS_WITHIN, async || TcpStream::connect(address).await.is_ok()).await;
     }
 
     async fn stop(&mut self) {
@@ -359,7 +305,7 @@ async fn writes_go_on_while_nats_is_away_and_reach_it_afterwards() {
     let app = TestApp::start_with(Serve { nats_url: Some(url), ..TestApp::config(&[]).await }).await;
     let pool = app.pool().await;
     let bus = bus_of(&app.config, &pool).await;
-    let mut traffic = Traffic::start(&app.client);
+    let mut traffic = Traffic::of_writers(&app.client);
     for _ in 0..2 {
         traffic.goes_on().await;
         nats.stop().await;

@@ -1,156 +1,37 @@
 //! Workers share the load (G4): what a killed process worked on others take over within seconds, a stopped process
 //! shows by its heartbeat, and no partition is ever applied by two at once.
-//!
-//! What tests of several processes share stands here too: a process of one role, and the judgement over the read models.
 
 use std::collections::BTreeMap;
-use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use aggregates::policy::Policy;
 use credit_approval::bus::message::{Delivery, Message};
 use credit_approval::config::{Role, Serve};
 use credit_approval::projector::worker::Worker;
 use credit_approval::projector::{Projector, Slot};
 use credit_approval::store::reader::last_in_partition;
-use credit_approval::verify::verify;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-use projections::{PARTITIONS, Partition, Projection};
+use nix::sys::signal::Signal;
+use projections::{PARTITIONS, Partition};
 use reqwest::Method;
 use serde_json::Value;
 use sqlx::PgPool;
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdout, Command};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::deliveries::{Chain, projector, slots};
-use crate::relays::Traffic;
 use crate::support::client::{application, registration};
+use crate::support::leases::{TAKEN_OVER_WITHIN, eventually_leases, leases};
+use crate::support::log::Chain;
+use crate::support::process::RoleProcess;
+use crate::support::traffic::{Traffic, write_and_look};
+use crate::support::verified::assert_verified;
+use crate::support::wait::{eventually, eventually_within};
+use crate::support::workers::{projector, slots};
 use crate::support::{Client, TestApp};
 
-const START_WITHIN: Duration = Duration::from_secs(60);
-const SETTLE_WITHIN: Duration = Duration::from_secs(60);
-const LOOK_AGAIN: Duration = Duration::from_millis(25);
-/// Within so much another process is at work where one was killed: looks of half a second, and a slow machine.
-pub(crate) const TAKEN_OVER_WITHIN: Duration = Duration::from_secs(10);
 /// A worker that was not seen for 15 seconds is stalled.
 const STALLED_WITHIN: Duration = Duration::from_secs(45);
-const DIFFERENCES_SHOWN: usize = 10;
-
-/// Looks until it is so, for a bounded time.
-pub(crate) async fn eventually(what: &str, at_most: Duration, mut is_so: impl AsyncFnMut() -> bool) {
-    let until = Instant::now() + at_most;
-    while !is_so().await {
-        assert!(Instant::now() < until, "not within {at_most:?}: {what}");
-        tokio::time::sleep(LOOK_AGAIN).await;
-    }
-}
-
-/// Events that a read model has not applied.
-pub(crate) async fn unapplied(pool: &PgPool) -> i64 {
-    sqlx::query_scalar(
-        "select count(*) from events
-              cross join unnest($1::text[]) as model (projection)
-              left join read_models.checkpoints held
-                   on held.projection = model.projection and held.partition = events.customer_id % $2
-         where events.position > coalesce(held.position, 0)",
-    )
-    .bind(Projection::ALL.map(Projection::name).to_vec())
-    .bind(i64::from(PARTITIONS))
-    .fetch_one(pool)
-    .await
-    .unwrap()
-}
-
-/// The read models come to the end of the log, and are its fold, with nobody parked.
-pub(crate) async fn assert_verified(pool: &PgPool) {
-    eventually("the read models have the whole log", SETTLE_WITHIN, async || unapplied(pool).await == 0).await;
-    let policies = Policy::shipped().unwrap();
-    let findings = verify(pool, pool, &policies, DIFFERENCES_SHOWN, |_, _| {}).await.unwrap();
-    assert!(findings.differences == 0 && findings.parked == 0 && findings.events > 0, "{findings}");
-}
-
-/// A customer and its loan, there as soon as they were answered.
-pub(crate) async fn write_and_look(client: &Client) {
-    let customer = client.register(80_000).await;
-    let answer = client.post("/create-loan", &application(customer, 100_000, 14, 24)).await;
-    assert_eq!(answer.status, 201, "{}", answer.body);
-    let loans = client.get(&format!("/view-loans/{customer}")).await;
-    assert_eq!(loans.body.as_array().map(Vec::len), Some(1), "{}", loans.body);
-}
-
-/// A process of the product with one role, on a test's servers; killed with the test.
-pub(crate) struct RoleProcess {
-    child: Child,
-    // Held so that the process can go on printing.
-    _output: Lines<BufReader<ChildStdout>>,
-}
-
-impl RoleProcess {
-    /// Up: it has started its workers, and those have caught up where it has any.
-    pub(crate) async fn start(config: &Serve, role: &str) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_credit-approval"));
-        for variable in ["READ_DATABASE_URL", "NATS_URL", "DATA_DIR", "ROLES", "POLICY", "BUSINESS_UTC_OFFSET"] {
-            command.env_remove(variable);
-        }
-        command.args(["serve", "--roles", role, "--http-addr", "127.0.0.1:0", "--database-connections", "8"]);
-        command.arg("--database-url").arg(config.store.database_url.as_ref().expect("tests name a database"));
-        command.arg("--nats-stream").arg(&config.nats_stream);
-        command.arg("--nats-stream-bytes").arg(config.nats_stream_bytes.to_string());
-        if let Some(url) = &config.nats_url {
-            command.arg("--nats-url").arg(url);
-        }
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
-        let mut child = command.spawn().unwrap();
-        let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
-        let says = async {
-            while let Some(line) = output.next_line().await.unwrap() {
-                if line.starts_with("fan-out ") {
-                    return;
-                }
-            }
-            panic!("a process with role {role} ended before it had started");
-        };
-        tokio::time::timeout(START_WITHIN, says).await.expect("the process starts");
-        Self { child, _output: output }
-    }
-
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id().expect("it runs")
-    }
-
-    pub(crate) fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(i32::try_from(self.pid()).unwrap()), signal).unwrap();
-    }
-
-    /// As by `kill -9`; returns when it has ended.
-    pub(crate) async fn kill(&mut self) {
-        self.child.kill().await.unwrap();
-    }
-}
-
-/// How many leases each process holds.
-async fn leases(pool: &PgPool) -> Vec<i64> {
-    sqlx::query_scalar(
-        "select count(*) from pg_locks
-         where locktype = 'advisory' and classid = 17235
-           and database = (select oid from pg_database where datname = current_database())
-         group by pid order by 1",
-    )
-    .fetch_all(pool)
-    .await
-    .unwrap()
-}
-
-async fn eventually_leases(pool: &PgPool, expected: &[i64]) {
-    let what = format!("leases are {expected:?}");
-    eventually(&what, TAKEN_OVER_WITHIN, async || leases(pool).await == expected).await;
-}
 
 /// An API with a relay; projectors are processes of their own.
 async fn app() -> TestApp {
@@ -165,7 +46,7 @@ async fn what_a_killed_process_worked_on_is_taken_over_within_seconds() {
     eventually_leases(&pool, &[24]).await;
     let _second = RoleProcess::start(&app.config, "projector").await;
     eventually_leases(&pool, &[12, 12]).await;
-    let mut traffic = Traffic::start(&app.client);
+    let mut traffic = Traffic::of_writers(&app.client);
     traffic.goes_on().await;
 
     let killed = Instant::now();
@@ -205,7 +86,7 @@ async fn a_stopped_process_keeps_its_partitions_and_shows_by_its_heartbeat() {
     let stopped = RoleProcess::start(&app.config, "projector").await;
     let _other = RoleProcess::start(&app.config, "projector").await;
     eventually_leases(&pool, &[12, 12]).await;
-    eventually("both are seen at work", TAKEN_OVER_WITHIN, async || {
+    eventually_within("both are seen at work", TAKEN_OVER_WITHIN, async || {
         let (its, others) = partitions(&app.client, stopped.pid()).await;
         its.len() == 12 && all_are("live", &its) && all_are("live", &others)
     })
@@ -220,7 +101,7 @@ async fn a_stopped_process_keeps_its_partitions_and_shows_by_its_heartbeat() {
         assert_eq!(answer.status, 201, "{}", answer.body);
         written.push((answer.body["customer_id"].clone(), answer.header("consistency-token").to_owned()));
     }
-    eventually("the stopped process is seen to be stalled", STALLED_WITHIN, async || {
+    eventually_within("the stopped process is seen to be stalled", STALLED_WITHIN, async || {
         all_are("stalled", &partitions(&app.client, stopped.pid()).await.0)
     })
     .await;
@@ -237,7 +118,7 @@ async fn a_stopped_process_keeps_its_partitions_and_shows_by_its_heartbeat() {
         let answer = app.client.send(request.header("Consistency-Token", token)).await;
         assert_eq!(answer.status, 200, "customer {customer}: {}", answer.body);
     }
-    eventually("all are live", TAKEN_OVER_WITHIN, async || {
+    eventually_within("all are live", TAKEN_OVER_WITHIN, async || {
         let (its, others) = partitions(&app.client, stopped.pid()).await;
         all_are("live", &its) && all_are("live", &others)
     })
@@ -360,7 +241,7 @@ async fn no_partition_is_applied_by_two_at_once() {
     let has_come = |process: &Projector, (projection, partition): Slot| {
         process.progress.position(projection, partition) >= ends[partition.index()].1.position
     };
-    eventually("both processes come to the end", SETTLE_WITHIN, async || {
+    eventually("both processes come to the end", async || {
         contest.deliver(&ends);
         processes.iter().all(|process| slots().all(|slot| has_come(process, slot)))
     })

@@ -1,45 +1,32 @@
 //! Verification finds whatever somebody changed behind the product's back, in the log or in a read model, and nothing
 //! on a system that nobody has touched, however busy it is.
 
-use aggregates::policy::Policy;
 use credit_approval::config::Serve;
-use credit_approval::verify::{Findings, verify};
+use credit_approval::verify::Findings;
 use sqlx::PgPool;
 
-use crate::projections_status::run;
-use crate::rebuild::execute;
-use crate::rebuild::traffic::{Traffic, assert_serving, borrow, repay};
 use crate::support::TestApp;
 use crate::support::client::application;
+use crate::support::process::run;
+use crate::support::sql::{count, execute};
+use crate::support::traffic::{Traffic, assert_serving, borrow, repay};
+use crate::support::verified::findings;
 
-const SHOWN: usize = 20;
-
-/// What verification finds.
-pub(crate) async fn findings(pool: &PgPool) -> Findings {
-    let policies = Policy::shipped().unwrap();
-    verify(pool, pool, &policies, SHOWN, |_, _| {}).await.unwrap()
-}
-
-/// Everything is as it must be; answers how much that is.
-pub(crate) async fn assert_verified(pool: &PgPool) -> Findings {
+/// Everything is as it must be, at whatever moment; answers how much that is.
+async fn assert_clean(pool: &PgPool) -> Findings {
     let found = findings(pool).await;
     assert_eq!(found.differences, 0, "{found}");
     found
-}
-
-async fn count(pool: &PgPool, what: &str) -> u64 {
-    let count: i64 = sqlx::query_scalar(&format!("select count(*) from {what}")).fetch_one(pool).await.unwrap();
-    u64::try_from(count).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_live_system_is_clean_at_every_moment() {
     let app = TestApp::start().await;
     let pool = app.pool().await;
-    let traffic = Traffic::start(&app.client, 4);
+    let traffic = Traffic::of_everything(&app.client, 4);
     let mut seen = Vec::new();
     for _ in 0..10 {
-        seen.push(assert_verified(&pool).await.events);
+        seen.push(assert_clean(&pool).await.events);
     }
     let ran = run(&app.config, &["verify"]).await;
     assert_eq!(ran.code, Some(0), "{}{}", ran.said, ran.complained);
@@ -48,13 +35,14 @@ async fn a_live_system_is_clean_at_every_moment() {
     assert!(seen.is_sorted(), "each looks at more: {seen:?}");
 
     // Everything there is has been looked at.
-    let found = assert_verified(&pool).await;
-    assert_eq!(u64::try_from(found.events).unwrap(), count(&pool, "events").await);
-    assert_eq!(found.customers, count(&pool, "read_models.customers").await);
-    assert_eq!(found.decisions, count(&pool, "events where event_type in ('LoanApproved', 'LoanDeclined')").await);
+    let found = assert_clean(&pool).await;
+    let there_are = async |what: &str| u64::try_from(count(&pool, what).await).unwrap();
+    assert_eq!(found.events, count(&pool, "events").await);
+    assert_eq!(found.customers, there_are("read_models.customers").await);
+    assert_eq!(found.decisions, there_are("events where event_type in ('LoanApproved', 'LoanDeclined')").await);
     let rows = "(select 1 from read_models.customers union all select 1 from read_models.loans
                  union all select 1 from read_models.credit_profiles) one";
-    assert_eq!((found.rows, found.parked), (count(&pool, rows).await, 0));
+    assert_eq!((found.rows, found.parked), (there_are(rows).await, 0));
     app.stop().await;
 }
 
@@ -99,7 +87,7 @@ impl Data {
              create table kept.credit_profiles as select * from read_models.credit_profiles",
         )
         .await;
-        assert_verified(&pool).await;
+        assert_clean(&pool).await;
         Self { config, pool, customer, other, first, second, free }
     }
 
@@ -131,7 +119,7 @@ impl Data {
         assert!(found.differences > 0, "nothing found after: {change}");
         assert!(found.first.iter().any(|line| line.contains(expected)), "no '{expected}' after: {change}\n{found}");
         self.restore().await;
-        assert_verified(&self.pool).await;
+        assert_clean(&self.pool).await;
     }
 
     /// As [`Data::finds`], for a value in the payload of an event of the customer.

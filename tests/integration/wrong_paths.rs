@@ -2,8 +2,8 @@
 
 use reqwest::Method;
 
-use crate::bad_input::faults;
 use crate::support::TestApp;
+use crate::support::problem::faults;
 
 #[tokio::test]
 async fn a_wrong_path_is_refused() {

@@ -2,7 +2,6 @@
 //! started again when it ends.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -24,6 +23,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::Settings;
 use crate::support::Client;
+use crate::support::cleanup::clean_up_afterwards;
+use crate::support::process;
 
 /// The stream in NATS.
 pub(super) const STREAM: &str = "CHAOS";
@@ -109,7 +110,7 @@ impl Cluster {
     fn start_processes(&mut self, settings: Settings) {
         let pids = self.directory.join("pids");
         fs::create_dir_all(&pids).expect("the directory is made");
-        clean_up_afterwards(&pids);
+        clean_up_afterwards(CLEAN_UP, &[pids.as_os_str()]);
         for role in ROLES {
             for number in 1..=PROCESSES_PER_ROLE {
                 let (name, address) = (format!("{role}-{number}"), free_address());
@@ -132,18 +133,12 @@ impl Cluster {
 
     /// The program, on the run's servers and on nothing else that the environment names.
     pub(super) fn binary(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_credit-approval"));
-        let others =
-            ["READ_DATABASE_URL", "NATS_URL", "DATA_DIR", "HTTP_ADDR", "ROLES", "POLICY", "BUSINESS_UTC_OFFSET"];
-        for variable in others {
-            command.env_remove(variable);
-        }
+        let mut command = process::binary();
         command.env("DATABASE_URL", &self.database_url).env("NATS_STREAM", STREAM).env("RUST_LOG", "warn");
         command.env("RATE_LIMIT_ANONYMOUS", "0").env("RATE_LIMIT_AUTHENTICATED", "0");
         if let Some(url) = &self.nats_url {
             command.env("NATS_URL", url);
         }
-        command.stdin(Stdio::null()).kill_on_drop(true);
         command
     }
 
@@ -240,22 +235,6 @@ async fn create_database(url: &str) -> String {
     let mut connection = PgConnection::connect(url).await.expect("PostgreSQL answers");
     sqlx::query(&format!("create database {DATABASE}")).execute(&mut connection).await.expect("the database is made");
     url.replace("/credit_approval?", &format!("/{DATABASE}?"))
-}
-
-#[allow(clippy::zombie_processes, reason = "the cleaner outlives this process; that is its purpose")]
-fn clean_up_afterwards(pids: &Path) {
-    let mut cleaner = std::process::Command::new("sh")
-        .args(["-c", CLEAN_UP, "clean-up"])
-        .arg(pids)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("a shell starts");
-    let mut pipe = cleaner.stdin.take().expect("the pipe is there");
-    pipe.flush().expect("the pipe takes nothing");
-    // Open until this process ends, however it ends; then the cleaner's `cat` does.
-    std::mem::forget(pipe);
 }
 
 /// How a role process is started, each time with its log at the end of those before.

@@ -1,6 +1,6 @@
 //! The end of the run, judged by the log and not by what the service says of itself: everything that was acknowledged
-//! is there once, nothing is there that nobody asked for, no customer ever stood over a bound, and the read models are
-//! the fold.
+//! is there once, nothing is there that nobody asked for, no customer ever stood over a bound, the read models are the
+//! fold, and every rebuild has come to its end.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -19,6 +19,7 @@ use sqlx::types::Json;
 
 use super::cluster::Cluster;
 use super::ledger::{Account, Fact};
+use super::rebuilds::{Rebuilds, until_ended};
 use super::writes::Effect;
 
 const SETTLE_WITHIN: Duration = Duration::from_secs(60);
@@ -28,11 +29,15 @@ const VERIFY_WITHIN: Duration = Duration::from_secs(300);
 /// The service's own, as nothing else is configured.
 const BUSINESS_UTC_OFFSET: &str = "+05:30";
 
-/// What is wrong, each in a line; nothing when all is well. All faults have ended, and so have all clients.
-pub(super) async fn judge(cluster: &Cluster, account: &Account) -> Vec<String> {
+/// What is wrong, each in a line; nothing when all is well. Also what became of the rebuilds. All faults have ended,
+/// and so have all clients.
+pub(super) async fn judge(cluster: &Cluster, account: &Account) -> (Vec<String>, Rebuilds) {
     let mut findings = account.violations.clone();
+    until_ended(cluster).await;
     findings.extend(not_settled(cluster).await);
     let pool = PgPool::connect(&cluster.database_url).await.expect("PostgreSQL answers");
+    let rebuilds = Rebuilds::read(&pool).await;
+    findings.extend(rebuilds.findings());
     let log = Log::read(&pool).await;
     findings.extend(acknowledged_and_not_there_once(account, &log));
     findings.extend(more_than_was_asked_for(account, &log));
@@ -40,20 +45,20 @@ pub(super) async fn judge(cluster: &Cluster, account: &Account) -> Vec<String> {
     findings.extend(over_a_bound(&pool).await);
     findings.extend(not_verified(cluster).await);
     findings.extend(nothing_tried(account));
-    findings
+    (findings, rebuilds)
 }
 
 /// Waits until every read model has applied the whole log; says what keeps one from it.
 async fn not_settled(cluster: &Cluster) -> Option<String> {
     let until = Instant::now() + SETTLE_WITHIN;
     loop {
-        let (behind, rebuilding) = match projections(cluster).await {
-            Ok(items) => (items.iter().find_map(behind), items.iter().any(rebuilds)),
-            Err(silence) => (Some(silence), false),
+        let behind = match projections(cluster).await {
+            Ok(items) => items.iter().find_map(behind),
+            Err(silence) => Some(silence),
         };
-        let late = Instant::now() >= until;
-        if late || (behind.is_none() && !rebuilding) {
-            return behind.map(|behind| format!("not settled within {SETTLE_WITHIN:?}: {behind}"));
+        let behind = behind?;
+        if Instant::now() >= until {
+            return Some(format!("not settled within {SETTLE_WITHIN:?}: {behind}"));
         }
         tokio::time::sleep(LOOK_AGAIN).await;
     }
@@ -74,11 +79,6 @@ async fn projections(cluster: &Cluster) -> Result<Vec<Value>, String> {
 fn behind(item: &Value) -> Option<String> {
     let zero = |field: &str| item[field].as_i64() == Some(0);
     if zero("lag_events") && zero("parked") { None } else { Some(format!("read model behind its log: {item}")) }
-}
-
-/// Whether one is being rebuilt, which the old table answers for meanwhile.
-fn rebuilds(item: &Value) -> bool {
-    item["state"].as_str().is_some_and(|state| state.contains("rebuild"))
 }
 
 /// What of the log can be told apart.

@@ -8,13 +8,14 @@
 //! - `faults`: how they are broken
 //! - `clients`, `writes`: what is asked of them meanwhile
 //! - `ledger`: what they acknowledged
-//! - `judgement`: what must hold in the end
+//! - `judgement`, `rebuilds`: what must hold in the end
 
 mod clients;
 mod cluster;
 mod faults;
 mod judgement;
 mod ledger;
+mod rebuilds;
 mod writes;
 
 use std::fmt;
@@ -31,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 use self::cluster::Cluster;
 use self::faults::{Faults, Struck};
 use self::ledger::{Account, Ledger};
+use self::rebuilds::Rebuilds;
 use crate::support::servers::scratch_dir;
 
 const DEFAULT_SECONDS: u64 = 60;
@@ -111,8 +113,8 @@ async fn run(settings: Settings, data: &DataDir) -> Vec<String> {
     let ledger = Arc::new(Ledger::default());
     let struck = let_loose(settings, &cluster, &ledger).await;
     let account = ledger.close();
-    let findings = judgement::judge(&cluster, &account).await;
-    say(settings, &cluster, &account, &struck);
+    let (findings, rebuilds) = judgement::judge(&cluster, &account).await;
+    say(settings, &cluster, &account, &struck, &rebuilds);
     Arc::into_inner(cluster).expect("nobody else uses the cluster any more").stop().await;
     findings
 }
@@ -135,10 +137,11 @@ async fn let_loose(settings: Settings, cluster: &Arc<Cluster>, ledger: &Arc<Ledg
     struck
 }
 
-fn say(settings: Settings, cluster: &Cluster, account: &Account, struck: &Struck) {
+fn say(settings: Settings, cluster: &Cluster, account: &Account, struck: &Struck, rebuilds: &Rebuilds) {
     let faults: Vec<_> = struck.iter().map(|(fault, times)| format!("{fault:?} {times}")).collect();
     println!("chaos: {settings}");
     println!("chaos: {}", account.counts);
     println!("chaos: {} faults: {}", struck.values().sum::<usize>(), faults.join(", "));
+    println!("chaos: {rebuilds}");
     println!("chaos: processes ended by themselves {} times, all restarted", cluster.ended_by_themselves());
 }

@@ -5,10 +5,8 @@ use reqwest::{Method, RequestBuilder};
 use rust_decimal::Decimal;
 use serde_json::json;
 
+use crate::support::problem::STILL_RUNNING;
 use crate::support::{Answer, Client};
-
-/// Types of the problem that says so of an earlier request under the same key.
-const STILL_RUNNING: [&str; 2] = ["idempotency-key-in-use", "still-running"];
 
 /// One thing to be done once, however often it is asked for.
 #[derive(Debug, Clone)]
@@ -94,11 +92,9 @@ pub(super) fn application(customer: i64, amount: Decimal, rate: u64, tenure: u64
 impl Verdict {
     /// What an answer says.
     pub(super) fn of(answer: &Answer) -> Self {
-        let kind = answer.body["type"].as_str().unwrap_or_default();
-        let still_running = STILL_RUNNING.iter().any(|known| kind.ends_with(*known));
         match answer.status {
             200 | 201 => Self::Done,
-            400..=499 if !still_running => Self::Refused,
+            400..=499 if answer.body["type"] != STILL_RUNNING => Self::Refused,
             _ => Self::Unknown,
         }
     }

@@ -7,13 +7,11 @@ use futures::future::join_all;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
-use super::{STILL_RUNNING, count, is_replay, keyed, post, same};
+use super::{is_replay, keyed, post, same};
 use crate::support::client::registration;
+use crate::support::problem::STILL_RUNNING;
+use crate::support::sql::{count, execute};
 use crate::support::{Answer, Client, TestApp};
-
-async fn execute(pool: &PgPool, sql: &str) {
-    sqlx::raw_sql(sql).execute(pool).await.unwrap();
-}
 
 /// Until an append waits for a lock.
 async fn an_append_waits(pool: &PgPool) {

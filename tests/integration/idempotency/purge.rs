@@ -6,10 +6,11 @@ use credit_approval::store::idempotency::{PURGE_LOCK, purge_batch};
 use credit_approval::store::migrate::migrate;
 use sqlx::PgPool;
 
-use super::{count, is_replay, post, same};
+use super::{is_replay, post, same};
 use crate::support::TestApp;
 use crate::support::client::registration;
 use crate::support::servers::servers;
+use crate::support::sql::count;
 
 /// Keys that were made some hours ago.
 async fn make_keys(pool: &PgPool, name: &str, keys: i32, hours: i32) {

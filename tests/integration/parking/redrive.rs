@@ -2,20 +2,16 @@
 
 use futures::future::{join, join_all};
 use serde_json::json;
-use sqlx::PgPool;
 
 use super::{RAISE, accept, parked, redrive, refuse, the_one_parked};
-use crate::projections_status::eventually;
-use crate::rebuild::traffic::{borrow, repay};
 use crate::support::TestApp;
-use crate::verify::assert_verified;
+use crate::support::sql::{count, number};
+use crate::support::traffic::{borrow, repay};
+use crate::support::verified::assert_verified;
+use crate::support::wait::eventually;
 
 const ROUNDS: usize = 5;
 const REPAYMENTS: usize = 8;
-
-async fn count(pool: &PgPool, sql: &str) -> i64 {
-    sqlx::query_scalar(sql).fetch_one(pool).await.unwrap()
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_comes_in_while_a_customer_is_redriven_is_neither_lost_nor_doubled() {
@@ -39,16 +35,16 @@ async fn what_comes_in_while_a_customer_is_redriven_is_neither_lost_nor_doubled(
         for outcome in [one, another] {
             assert_eq!(outcome["parked"], json!([]), "nothing is in its way any more: round {round}");
         }
-        eventually("it goes on", async || parked(&app.client, "loans").await.is_empty().then_some(())).await;
-        let counted = count(&pool, "select sum(parked) from read_models.checkpoints where projection = 'loans'").await;
+        eventually("it goes on", async || parked(&app.client, "loans").await.is_empty()).await;
+        let counted = number(&pool, "select sum(parked) from read_models.checkpoints where projection = 'loans'").await;
         assert_eq!(counted, 0, "round {round}");
         assert_verified(&pool).await;
     }
-    let repaid = count(&pool, "select count(*) from events where event_type = 'RepaymentReceived'").await;
+    let repaid = count(&pool, "events where event_type = 'RepaymentReceived'").await;
     assert_eq!(usize::try_from(repaid).unwrap(), ROUNDS * (1 + REPAYMENTS));
     let right = count(
         &pool,
-        "select count(*) from read_models.loans where outstanding =
+        "read_models.loans where outstanding =
              (select (payload #>> '{RepaymentReceived,outstanding}')::numeric from events
               where event_type = 'RepaymentReceived' order by position desc limit 1)",
     )

@@ -5,12 +5,9 @@ use std::sync::Arc;
 
 use aggregates::ids::CustomerId;
 use credit_approval::bus::message::Delivery;
-use credit_approval::bus::wake::Wake;
 use credit_approval::config::{Role, Serve};
-use credit_approval::databases::Lives;
-use credit_approval::progress::Progress;
+use credit_approval::projector::Slot;
 use credit_approval::projector::worker::Worker;
-use credit_approval::projector::{Outdated, Projector, Slot};
 use projections::{Partition, Projection};
 use serde_json::json;
 use sqlx::PgPool;
@@ -21,10 +18,13 @@ use super::{
     accept, borrow_unseen, loans_of, neighbours, only_parked, opened_at, parked, redrive, refuse, scored_loans,
     the_one_parked, until_seen,
 };
-use crate::projections_status::{eventually, run};
-use crate::rebuild::traffic::borrow;
 use crate::support::TestApp;
-use crate::verify::assert_verified;
+use crate::support::process::run;
+use crate::support::sql::count;
+use crate::support::traffic::borrow;
+use crate::support::verified::assert_verified;
+use crate::support::wait::eventually;
+use crate::support::workers::projector;
 
 /// What says that nobody knows why.
 const WITHOUT_A_WORD: &str = "without saying why";
@@ -48,10 +48,7 @@ async fn an_event_at_which_the_connection_breaks_every_time_is_parked() {
     assert!(one["error"].as_str().is_some_and(|error| error.contains(WITHOUT_A_WORD)), "{one}");
     assert_eq!(loans_of(&app.client, b).await, [theirs]);
     assert_eq!(loans_of(&app.client, a).await, [first], "nothing after the event is applied");
-    eventually("other read models go on", async || {
-        (scored_loans(&app.client, a).await == [first, second, third]).then_some(())
-    })
-    .await;
+    eventually("other read models go on", async || scored_loans(&app.client, a).await == [first, second, third]).await;
     assert!(parked(&app.client, "credit_profiles").await.is_empty());
 
     // Parked is parked: nobody is sent there again, and the partition has no bad name.
@@ -61,14 +58,8 @@ async fn an_event_at_which_the_connection_breaks_every_time_is_parked() {
     assert_eq!(the_one_parked(&app.client, "loans", a).await, one);
     let more_of_theirs = borrow(&app.client, b).await;
     assert_eq!(loans_of(&app.client, b).await, [theirs, more_of_theirs]);
-    let noted: i64 = sqlx::query_scalar(
-        "select count(*) from read_models.checkpoints
-         where projection = 'loans' and (attempts <> 0 or suspect is not null)",
-    )
-    .fetch_one(&pool)
-    .await
-    .unwrap();
-    assert_eq!(noted, 0);
+    let noted = "read_models.checkpoints where projection = 'loans' and (attempts <> 0 or suspect is not null)";
+    assert_eq!(count(&pool, noted).await, 0);
     only_parked(&pool, 1).await;
 
     accept(&pool).await;
@@ -79,28 +70,9 @@ async fn an_event_at_which_the_connection_breaks_every_time_is_parked() {
     app.stop().await;
 }
 
-/// What a process's workers share, without NATS.
-fn projector(pool: &PgPool) -> Projector {
-    Projector {
-        process: "test".to_owned(),
-        log: pool.clone(),
-        read_models: pool.clone(),
-        bus: None,
-        wake: Wake::default(),
-        progress: Arc::new(Progress::new(Lives::default())),
-        outdated: Outdated::default(),
-        alone: Arc::default(),
-    }
-}
-
 /// How many connections hang in the trigger.
 async fn hanging(pool: &PgPool) -> i64 {
-    sqlx::query_scalar(
-        "select count(*) from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'",
-    )
-    .fetch_one(pool)
-    .await
-    .unwrap()
+    count(pool, "pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'").await
 }
 
 /// Ends the connections that hang, as the end of their process does.
@@ -112,15 +84,12 @@ async fn end_hanging(pool: &PgPool) {
     .execute(pool)
     .await
     .unwrap();
-    eventually("nothing hangs any more", async || (hanging(pool).await == 0).then_some(())).await;
+    eventually("nothing hangs any more", async || hanging(pool).await == 0).await;
 }
 
 /// How many customers are parked in the loans read model.
 async fn count_parked(pool: &PgPool) -> i64 {
-    sqlx::query_scalar("select count(*) from read_models.parked where projection = 'loans'")
-        .fetch_one(pool)
-        .await
-        .unwrap()
+    count(pool, "read_models.parked where projection = 'loans'").await
 }
 
 /// A worker starts, and dies with its process as soon as it hangs; answers whether it did.

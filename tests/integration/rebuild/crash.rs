@@ -14,12 +14,15 @@ use tokio::process::Child;
 use tokio_util::sync::CancellationToken;
 
 use super::gate::{Gate, end_waiting, filled, waiting};
-use super::traffic::assert_serving;
-use super::{bytes, done, execute, find, leftovers, reached};
-use crate::projections_status::{eventually, hold_the_log, program};
 use crate::support::TestApp;
 use crate::support::client::registration;
-use crate::verify::assert_verified;
+use crate::support::log::hold_the_log;
+use crate::support::process::program;
+use crate::support::rebuilds::{bytes, done, find, leftovers, reached};
+use crate::support::sql::execute;
+use crate::support::traffic::assert_serving;
+use crate::support::verified::assert_verified;
+use crate::support::wait::eventually;
 
 /// One range holds about ten thousand events, so these are two.
 const CUSTOMERS: i64 = 12_000;
@@ -171,14 +174,14 @@ async fn a_rebuild_that_ends_whoever_works_on_it_is_given_up() {
         // It comes to the gate, or ends.
         eventually("it waits or ends", async || {
             let ended = find(&pool, requested.rebuild_id).await.finished_at.is_some();
-            (working.is_finished() || ended || waiting(&pool).await > 0).then_some(())
+            working.is_finished() || ended || waiting(&pool).await > 0
         })
         .await;
         if waiting(&pool).await > 0 {
             deaths += 1;
         }
         working.abort();
-        eventually("nothing of it is left", async || (end_waiting(&pool).await == 0).then_some(())).await;
+        eventually("nothing of it is left", async || end_waiting(&pool).await == 0).await;
     }
     assert!(deaths > 1, "once may be chance");
     let failed = find(&pool, requested.rebuild_id).await;

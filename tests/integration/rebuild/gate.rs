@@ -2,7 +2,7 @@
 
 use sqlx::{Connection, PgConnection, PgPool};
 
-use super::execute;
+use crate::support::sql::execute;
 
 /// The advisory lock that the gate is.
 const GATE: i64 = 4711;

@@ -5,11 +5,15 @@ use projections::rebuilds::Phase;
 use rstest::rstest;
 use sqlx::{PgPool, Postgres, Transaction};
 
-use super::traffic::assert_serving;
-use super::{bytes, done, ended, execute, leftovers, reached, request, tables};
-use crate::projections_status::{hold_the_log, run, status_of, until_state};
+use super::tables;
+use crate::support::log::hold_the_log;
+use crate::support::process::run;
+use crate::support::projections::{status_of, until_state};
+use crate::support::rebuilds::{bytes, done, ended, leftovers, reached, request};
+use crate::support::sql::{count, execute};
+use crate::support::traffic::assert_serving;
+use crate::support::verified::assert_verified;
 use crate::support::{Client, TestApp};
-use crate::verify::assert_verified;
 
 const CUSTOMERS: usize = 8;
 
@@ -128,7 +132,6 @@ async fn nearly_done(pool: &PgPool, client: &Client) -> (i64, Transaction<'stati
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_index_that_is_added_meanwhile_is_not_lost() {
-    const INDEX: &str = "select count(*) from pg_indexes where indexname = 'loans_opened_at' and tablename = 'loans'";
     let app = TestApp::start().await;
     let pool = app.pool().await;
     assert_serving(&app.client).await;
@@ -136,7 +139,8 @@ async fn an_index_that_is_added_meanwhile_is_not_lost() {
     execute(&pool, "create index loans_opened_at on read_models.loans (opened_at)").await;
     appender.rollback().await.unwrap();
     done(&pool, rebuild_id).await;
-    assert_eq!(sqlx::query_scalar::<_, i64>(INDEX).fetch_one(&pool).await.unwrap(), 1);
+    let index = "pg_indexes where indexname = 'loans_opened_at' and tablename = 'loans'";
+    assert_eq!(count(&pool, index).await, 1);
     assert_eq!(leftovers(&pool).await, [""; 0]);
     assert_verified(&pool).await;
     app.stop().await;

@@ -8,11 +8,15 @@ use serde_json::{Value, json};
 use sqlx::PgPool;
 
 use super::gate::Gate;
-use super::traffic::{assert_serving, borrow, loans_of};
-use super::{corrupt, done, ended, execute, find, leftovers, reached, request, told};
-use crate::projections_status::{eventually, hold_the_log, program, run};
+use super::{NAMES, corrupt, told};
+use crate::support::log::hold_the_log;
+use crate::support::process::{program, run};
+use crate::support::rebuilds::{done, ended, find, leftovers, reached, request};
+use crate::support::sql::{count, execute};
+use crate::support::traffic::{assert_serving, borrow, loans_of};
+use crate::support::verified::{assert_verified, findings};
+use crate::support::wait::eventually;
 use crate::support::{Answer, Client, TestApp};
-use crate::verify::assert_verified;
 
 const NO_REBUILD: &str = "urn:credit-approval:problem:no-rebuild";
 const UNDER_WAY: &str = "urn:credit-approval:problem:rebuild-under-way";
@@ -144,8 +148,7 @@ async fn what_nobody_can_mean_is_refused_and_rebuilds_nothing() {
     let ran = run(&app.config, &["rebuild"]).await;
     assert_eq!(ran.code, Some(2), "somebody has to say of what: {}", ran.said);
     assert_eq!(run(&app.config, &["rebuild", "nonsense"]).await.code, Some(2));
-    let rebuilds: i64 = sqlx::query_scalar("select count(*) from read_models.rebuilds").fetch_one(&pool).await.unwrap();
-    assert_eq!(rebuilds, 0);
+    assert_eq!(count(&pool, "read_models.rebuilds").await, 0);
     let without_body = app.client.request(Method::POST, "/v1/projections/loans/rebuild");
     assert_eq!(app.client.send(without_body).await.status, 202, "no body means all of it");
     app.stop().await;
@@ -184,7 +187,7 @@ async fn rows_of(pool: &PgPool, name: &str, customer: i64) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_customer_alone_is_rebuilt_and_nobody_else_is_touched() {
     let (app, pool, [mended, other]) = with_two_wrong_customers().await;
-    for name in super::NAMES {
+    for name in NAMES {
         let (wrong, of_the_other) = (rows_of(&pool, name, mended).await, rows_of(&pool, name, other).await);
         let path = format!("/v1/projections/{name}/rebuild");
         let answer = app.client.post(&path, &json!({ "customer_id": mended })).await;
@@ -195,7 +198,7 @@ async fn one_customer_alone_is_rebuilt_and_nobody_else_is_touched() {
         let unknown = app.client.post(&path, &json!({ "customer_id": 4_711 })).await;
         assert_eq!((unknown.status, unknown.wrong_fields()), (404, vec!["customer_id"]), "{}", unknown.body);
     }
-    let found = crate::verify::findings(&pool).await;
+    let found = findings(&pool).await;
     let of_other = |line: &String| line.contains(&format!(" {other}: ")) || line.starts_with("loans ");
     assert!(found.differences >= 3 && found.first.iter().all(of_other), "only the other is wrong now: {found}");
     assert_eq!(loans_of(&app.client, mended).await.len(), 2, "what had been made up is gone, what was lost is back");

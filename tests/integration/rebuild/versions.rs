@@ -7,11 +7,16 @@ use projections::rebuilds::{self, Phase};
 use serde_json::json;
 use sqlx::PgPool;
 
-use super::traffic::{borrow, loans_of};
-use super::{NAMES, corrupt, done, ended, execute, request, told};
-use crate::projections_status::{eventually, hold_the_log, status_of, until_state};
+use super::{NAMES, corrupt, told};
 use crate::support::TestApp;
-use crate::verify::assert_verified;
+use crate::support::leases::leases;
+use crate::support::log::hold_the_log;
+use crate::support::projections::{status_of, until_state};
+use crate::support::rebuilds::{done, ended, request};
+use crate::support::sql::execute;
+use crate::support::traffic::{borrow, loans_of};
+use crate::support::verified::assert_verified;
+use crate::support::wait::eventually;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_an_earlier_version_made_is_rebuilt_by_itself_and_serves_meanwhile() {
@@ -48,18 +53,6 @@ async fn what_an_earlier_version_made_is_rebuilt_by_itself_and_serves_meanwhile(
     app.stop().await;
 }
 
-/// How many leases are held: one for each read model and partition that is worked on.
-async fn leases(pool: &PgPool) -> i64 {
-    sqlx::query_scalar(
-        "select count(*) from pg_locks
-         where locktype = 'advisory' and classid = 17235
-           and database = (select oid from pg_database where datname = current_database())",
-    )
-    .fetch_one(pool)
-    .await
-    .unwrap()
-}
-
 async fn checkpoint(pool: &PgPool, name: &str) -> Option<i64> {
     sqlx::query_scalar("select max(position) from read_models.checkpoints where projection = $1")
         .bind(name)
@@ -81,11 +74,11 @@ async fn what_a_newer_version_keeps_is_left_to_it() {
 
     // A write waits in vain for the read model that nobody keeps, so not for long.
     let app = TestApp::start_with(Serve { visibility_timeout: 1, ..config.clone() }).await;
-    eventually("the workers on loans rest", async || (leases(&pool).await == 16).then_some(())).await;
+    eventually("the workers on loans rest", async || leases(&pool).await == [16]).await;
     let second = borrow(&app.client, customer).await;
     eventually("the other read models go on", async || {
         let scored = app.client.get(&format!("/v1/customers/{customer}/credit-score")).await;
-        scored.body["loans"].as_array().is_some_and(|loans| loans.len() == 2).then_some(())
+        scored.body["loans"].as_array().is_some_and(|loans| loans.len() == 2)
     })
     .await;
     assert_eq!(loans_of(&app.client, customer).await, [loan], "queries are answered");
@@ -106,8 +99,7 @@ async fn what_a_newer_version_keeps_is_left_to_it() {
     let version = Projection::Loans.version();
     execute(&pool, &format!("update read_models.checkpoints set version = {version} where projection = 'loans'")).await;
     let app = TestApp::start_with(config).await;
-    eventually("the loan is seen", async || (loans_of(&app.client, customer).await == [loan, second]).then_some(()))
-        .await;
+    eventually("the loan is seen", async || loans_of(&app.client, customer).await == [loan, second]).await;
     assert_verified(&pool).await;
     app.stop().await;
 }

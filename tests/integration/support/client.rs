@@ -88,3 +88,9 @@ pub(crate) fn registration(monthly_income: u64) -> Value {
 pub(crate) fn application(customer_id: i64, amount: u64, rate: u64, tenure: u64) -> Value {
     json!({ "customer_id": customer_id, "loan_amount": amount, "interest_rate": rate, "tenure": tenure })
 }
+
+/// The codes of a decision's reasons, in their order.
+pub(crate) fn codes(answer: &Answer) -> Vec<&str> {
+    let reasons = answer.body["reasons"].as_array().expect("reasons");
+    reasons.iter().map(|reason| reason["code"].as_str().expect("a code")).collect()
+}

@@ -1,14 +1,15 @@
 //! The PostgreSQL and NATS of this test run: started by the first test that asks, gone when the process is.
 
+use std::ffi::OsStr;
 use std::fs;
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use credit_approval::embedded::{DataDir, Nats, Postgres, Tuning};
 use sqlx::{Connection, PgConnection};
+
+use super::cleanup::clean_up_afterwards;
 
 /// Waits until this process has ended, ends its servers if they have not ended with it, and removes what they leave.
 /// Whether a server has ended shows in its files staying away: its pid may linger until somebody asks for its status.
@@ -51,7 +52,9 @@ fn start() -> Servers {
         let postgres = Postgres::start(&data, Tuning::Ephemeral).await.expect("PostgreSQL starts");
         let nats = if Nats::installed() { Some(Nats::start(&data).await.expect("NATS starts")) } else { None };
         let pids = [postgres.pid(), nats.as_ref().and_then(Nats::pid)];
-        clean_up_afterwards(data.path(), &pids, &socket_dir(&postgres.url()));
+        let pids = pids.iter().flatten().map(u32::to_string).collect::<Vec<_>>().join(" ");
+        let sockets = socket_dir(&postgres.url());
+        clean_up_afterwards(CLEAN_UP, &[data.path().as_os_str(), OsStr::new(&pids), OsStr::new(&sockets)]);
         Servers { postgres, nats, databases: AtomicU32::new(0) }
     })
 }
@@ -59,25 +62,6 @@ fn start() -> Servers {
 fn socket_dir(url: &str) -> String {
     let host = url.split_once("host=").map_or("", |(_, rest)| rest).split('&').next().unwrap_or_default();
     host.replace("%2F", "/").replace("%2f", "/")
-}
-
-#[allow(clippy::zombie_processes, reason = "the cleaner outlives this process; that is its purpose")]
-fn clean_up_afterwards(data: &Path, pids: &[Option<u32>], socket_dir: &str) {
-    let pids = pids.iter().flatten().map(u32::to_string).collect::<Vec<_>>().join(" ");
-    let mut cleaner = Command::new("sh")
-        .args(["-c", CLEAN_UP, "clean-up"])
-        .arg(data)
-        .arg(pids)
-        .arg(socket_dir)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("a shell starts");
-    let mut pipe = cleaner.stdin.take().expect("the pipe is there");
-    pipe.flush().expect("the pipe takes nothing");
-    // Open until this process ends, however it ends; then the cleaner's `cat` does.
-    std::mem::forget(pipe);
 }
 
 impl Servers {

@@ -1,0 +1,29 @@
+//! Workers of a test's own, in a process that nobody else belongs to.
+
+use std::sync::Arc;
+
+use credit_approval::bus::wake::Wake;
+use credit_approval::databases::Lives;
+use credit_approval::progress::Progress;
+use credit_approval::projector::{Outdated, Projector, Slot};
+use projections::{Partition, Projection};
+use sqlx::PgPool;
+
+/// What the workers of a process of its own share, without NATS and without anybody who follows the log for them.
+pub(crate) fn projector(pool: &PgPool) -> Projector {
+    Projector {
+        process: "test".to_owned(),
+        log: pool.clone(),
+        read_models: pool.clone(),
+        bus: None,
+        wake: Wake::default(),
+        progress: Arc::new(Progress::new(Lives::default())),
+        outdated: Outdated::default(),
+        alone: Arc::default(),
+    }
+}
+
+/// All places of workers.
+pub(crate) fn slots() -> impl Iterator<Item = Slot> {
+    Projection::ALL.into_iter().flat_map(|projection| Partition::all().map(move |partition| (projection, partition)))
+}
