@@ -161,7 +161,8 @@ fn an_unknown_aggregate_is_refused(#[case] aggregate: &str) {
 fn a_payload_that_is_no_event_is_refused(#[case] aggregate: &str, #[case] payload: &str) {
     let refused = LendingEvent::decode(aggregate, "CustomerRegistered", "1.0", payload).unwrap_err();
     assert!(matches!(&refused, UnreadableEvent::Payload { event_type, .. } if event_type == "CustomerRegistered"));
-    assert_eq!(refused.to_string(), "the payload of event 'CustomerRegistered', version 1.0, cannot be read");
+    let said = refused.to_string();
+    assert!(said.starts_with("the payload of event 'CustomerRegistered', version 1.0, cannot be read: "), "{said}");
 }
 
 #[rstest]
