@@ -144,7 +144,8 @@ pub async fn cancel(executor: impl PgExecutor<'_>, projection: Projection) -> Re
 }
 
 /// A process begins, or goes on, to work on it. Answers how often one did since it last made progress, and whether
-/// somebody asked to stop; `None` when it has ended. The note outlives a crash of the database.
+/// somebody asked to stop; `None` when it has ended. What another one is about to fill in is waited for. The note outlives
+/// a crash of the database.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -154,8 +155,9 @@ pub async fn take_up(
     process: &str,
 ) -> Result<Option<(i16, bool)>, sqlx::Error> {
     sqlx::query_as(
-        "update read_models.rebuilds set process = $2, take_ups = take_ups + 1, updated_at = now()
-         where rebuild_id = $1 and finished_at is null
+        "with held as (select rebuild_id from read_models.rebuilds where rebuild_id = $1 for update)
+         update read_models.rebuilds set process = $2, take_ups = take_ups + 1, updated_at = now()
+         from held where held.rebuild_id = rebuilds.rebuild_id and finished_at is null
            and (select set_config('synchronous_commit', 'on', true)) is not null
          returning take_ups, cancel_requested",
     )
@@ -282,7 +284,9 @@ pub struct Range {
 /// When the database does not answer.
 pub async fn is_with(transaction: &mut PgConnection, rebuild_id: i64, process: &str) -> Result<bool, sqlx::Error> {
     let found: Option<i32> = sqlx::query_scalar(
-        "select 1 from read_models.rebuilds where rebuild_id = $1 and process = $2 and finished_at is null for share",
+        "select 1 from read_models.rebuilds
+         where rebuild_id = $1 and process = $2 and finished_at is null
+         for key share",
     )
     .bind(rebuild_id)
     .bind(process)
