@@ -100,13 +100,15 @@ impl Leases {
         Ok(())
     }
 
-    /// The slots that are this process's: dealt in turn to those that are present for their read model.
+    /// The slots that are this process's: dealt in turn to those that are present for their read model, the oldest first,
+    /// so that one that comes takes only its part.
     async fn share(&mut self) -> Result<Vec<Slot>, sqlx::Error> {
         let present: Vec<(i32, i32, bool)> = sqlx::query_as(
-            "select objid::bigint::int, pid, pid = pg_backend_pid() from pg_locks
+            "select objid::bigint::int, pid, pid = pg_backend_pid()
+             from pg_locks left join pg_stat_activity using (pid)
              where locktype = 'advisory' and classid = $1::oid and granted
                and database = (select oid from pg_database where datname = current_database())
-             order by objid, pid",
+             order by objid, backend_start, pid",
         )
         .bind(PRESENCE)
         .fetch_all(&mut self.connection)
