@@ -15,6 +15,9 @@ use super::MAX_BODY_BYTES;
 use super::number::parse_decimal;
 use super::problem::{FieldError, Problem};
 
+/// How the decoder begins to speak of a field that a request does not have.
+const UNKNOWN_FIELD: &str = "unknown field ";
+
 /// A field as it stands in the body; `None` when it is missing or null.
 pub(super) type Field<'a> = Option<&'a RawValue>;
 
@@ -66,7 +69,11 @@ impl JsonBody {
             // Where the JSON breaks outside of a field, the path is a placeholder.
             let path = Some(error.path().to_string()).filter(|path| path != "." && path != "?");
             let field = path.unwrap_or_else(|| "body".to_owned());
-            Problem::invalid_field(field, format!("is not valid JSON: {}", error.inner()))
+            let message = error.inner().to_string();
+            if message.starts_with(UNKNOWN_FIELD) {
+                return Problem::invalid_field(field, "is not a field of this request");
+            }
+            Problem::invalid_field(field, format!("is not valid JSON: {message}"))
         })?;
         json.end().map_err(|error| Problem::invalid_field("body", format!("is not valid JSON: {error}")))?;
         Ok(fields)

@@ -118,15 +118,17 @@ impl Projector {
         let mut leases = Leases::open(&self.read_models).await?;
         let held = stop.child_token();
         let mut workers = Workers::default();
-        let mut beaten = Instant::now();
+        // Shown as soon as they go round, then every now and then.
+        let mut beaten: Option<Instant> = None;
         let outcome = loop {
             if let Err(error) = self.keep_share(&mut leases, &mut workers, queues, &held).await {
                 break Err(error);
             }
-            if beaten.elapsed() >= BEAT_EVERY {
-                beaten = Instant::now();
-                if let Err(error) = self.beat(&mut workers).await {
-                    break Err(error);
+            if beaten.is_none_or(|at| at.elapsed() >= BEAT_EVERY) {
+                match self.beat(&mut workers).await {
+                    Ok(false) => {}
+                    Ok(true) => beaten = Some(Instant::now()),
+                    Err(error) => break Err(error),
                 }
             }
             if stop.run_until_cancelled(tokio::time::sleep(LOOK_AFTER_WORKERS)).await.is_none() {
@@ -140,14 +142,16 @@ impl Projector {
         outcome
     }
 
-    /// Shows that the workers are alive, those that are.
-    async fn beat(&self, workers: &mut Workers) -> Result<(), sqlx::Error> {
+    /// Shows that the workers are alive, those that are; `false` while none of them has gone round yet.
+    async fn beat(&self, workers: &mut Workers) -> Result<bool, sqlx::Error> {
         let held = workers.pulses.iter_mut().filter(|(slot, _)| workers.running.contains_key(slot));
         let beats = held.filter_map(|((projection, partition), (pulse, rate))| {
             let (age, events_per_second) = (pulse.age()?, rate.per_second(pulse.total()));
             Some(Beat { projection: *projection, partition: *partition, age, events_per_second })
         });
-        beat(&self.read_models, &self.process, &beats.collect::<Vec<_>>()).await
+        let beats: Vec<Beat> = beats.collect();
+        beat(&self.read_models, &self.process, &beats).await?;
+        Ok(!beats.is_empty())
     }
 
     /// Takes what is free of this process's share, gives back what is beyond it, and starts the workers that are
