@@ -15,6 +15,7 @@ use serde::Serialize;
 use crate::commands::CommandError;
 use crate::history::HistoryError;
 use crate::replay::ReplayError;
+use crate::store::LoadError;
 
 /// A field of the request that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -270,6 +271,11 @@ impl From<CommandError> for Problem {
             },
             CommandError::KeyTaken => Self::still_running(),
             CommandError::KeyReused => Self::key_reused(),
+            CommandError::Load(LoadError::Unreadable(_)) => {
+                log(&error);
+                let detail = "The customer's stream holds an event that this version cannot read. Nothing was changed.";
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "unreadable-stream", "The stream cannot be read", detail)
+            }
             CommandError::Load(_) | CommandError::Id(_) | CommandError::KeyLookup(_) => {
                 log(&error);
                 Self::unavailable()

@@ -109,6 +109,9 @@ pub enum OpsError {
     /// There is no rebuild.
     #[error("no rebuild is under way")]
     NoRebuild,
+    /// There is a rebuild, of other read models.
+    #[error("no rebuild of these is under way, but one of {0} is under way")]
+    OtherRebuild(String),
     /// A rebuild was stopped.
     #[error("the rebuild was cancelled; the old tables serve")]
     RebuildCancelled,

@@ -14,10 +14,12 @@ use super::serve::asked_to_stop;
 use super::{OpsError, Schema, say, with_databases};
 use crate::config;
 use crate::databases::Databases;
-use crate::replay::Replay;
+use crate::replay::{Replay, ReplayError};
 
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 const TAKE_UP_EVERY: Duration = Duration::from_millis(500);
+/// For a service to take a rebuild up.
+const GIVEN_TIME: Duration = Duration::from_secs(3);
 
 /// Rebuilds read models, or one customer in them, or stops a rebuild.
 ///
@@ -37,10 +39,17 @@ async fn cancel(databases: &Databases, chosen: &[Projection]) -> Result<(), OpsE
     for projection in chosen {
         if let Some(cancelled) = rebuilds::cancel(&databases.read_models, *projection).await? {
             say(format_args!("rebuild {} is being cancelled", cancelled.rebuild_id));
-            return Ok(());
+            // Where nobody works on it, nobody else would end it.
+            return match databases.replay().take_up(&CancellationToken::new()).await {
+                Ok(()) | Err(ReplayError::Cancelled) => Ok(()),
+                Err(error) => Err(error.into()),
+            };
         }
     }
-    Err(OpsError::NoRebuild)
+    match rebuilds::unfinished(&databases.read_models).await? {
+        Some(other) => Err(OpsError::OtherRebuild(other.projections.join(", "))),
+        None => Err(OpsError::NoRebuild),
+    }
 }
 
 async fn rebuild_customer(databases: &Databases, chosen: &[Projection], customer: CustomerId) -> Result<(), OpsError> {
@@ -55,11 +64,39 @@ async fn rebuild_customer(databases: &Databases, chosen: &[Projection], customer
 }
 
 async fn rebuild_all(databases: &Databases, chosen: &[Projection]) -> Result<(), OpsError> {
-    let requested = rebuilds::request(&databases.read_models, chosen).await?;
-    let requested = requested.ok_or(OpsError::RebuildUnderWay)?;
+    if let Some(requested) = rebuilds::request(&databases.read_models, chosen).await? {
+        return see_through(databases, requested).await;
+    }
+    let left = left_by_others(databases).await?.ok_or(OpsError::RebuildUnderWay)?;
+    let names = left.projections.join(", ");
+    say(format_args!("going on with rebuild {} of {names}, on which nobody works", left.rebuild_id));
+    let done = left.known_projections();
+    see_through(databases, left).await?;
+    let missing: Vec<Projection> = chosen.iter().filter(|projection| !done.contains(projection)).copied().collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let requested = rebuilds::request(&databases.read_models, &missing).await?;
+    see_through(databases, requested.ok_or(OpsError::RebuildUnderWay)?).await
+}
+
+/// The unfinished rebuild, if nobody works on it, nor is about to: a service that runs takes it up within a second.
+async fn left_by_others(databases: &Databases) -> Result<Option<Rebuild>, OpsError> {
+    for pause in [GIVEN_TIME, Duration::ZERO] {
+        if databases.replay().lock().await?.is_none() {
+            return Ok(None);
+        }
+        tokio::time::sleep(pause).await;
+    }
+    Ok(rebuilds::unfinished(&databases.read_models).await?)
+}
+
+/// Works on a rebuild, or watches who does, until it has ended.
+async fn see_through(databases: &Databases, requested: Rebuild) -> Result<(), OpsError> {
+    let chosen = requested.known_projections();
     let stop = CancellationToken::new();
     let working = tokio::spawn(work(databases.replay(), stop.clone()));
-    let ended = follow(databases, requested, chosen).await;
+    let ended = follow(databases, requested, &chosen).await;
     stop.cancel();
     // What it has to say it has logged.
     let _ = working.await;

@@ -48,6 +48,8 @@ enum WorkerError {
     Checkpoint(#[source] sqlx::Error),
     #[error("a batch did not take effect")]
     Apply(#[from] ApplyError),
+    #[error("applying a batch ended without a word")]
+    Task(#[from] tokio::task::JoinError),
     #[error(
         "the read model has applied position {position}, and the log ends at {head}: if it was restored to an \
              earlier day, rebuild the read models"
@@ -58,7 +60,11 @@ enum WorkerError {
 impl WorkerError {
     /// Whether it may be an event that ended it: the connection broke, or the server's process ended.
     fn is_unexplained(&self) -> bool {
-        matches!(self, Self::Apply(ApplyError::Database(error)) if is_unexplained(error))
+        match self {
+            Self::Apply(ApplyError::Database(error)) => is_unexplained(error),
+            Self::Task(_) => true,
+            Self::Apply(_) | Self::Log(_) | Self::Checkpoint(_) | Self::BeyondTheLog { .. } => false,
+        }
     }
 }
 
@@ -158,7 +164,7 @@ impl Worker {
         let mut reached = self.checkpoint;
         for Delivery { message, .. } in batch {
             if message.previous > reached {
-                self.apply(&std::mem::take(&mut ready), reached).await?;
+                self.apply(std::mem::take(&mut ready), reached).await?;
                 self.backfill(message.previous).await?;
                 reached = self.checkpoint;
             }
@@ -167,7 +173,7 @@ impl Worker {
                 ready.push(event);
             }
         }
-        self.apply(&ready, reached).await
+        self.apply(ready, reached).await
     }
 
     /// Fetches from the log what stands between the checkpoint and `to`, and applies it. Everything up to `to` is
@@ -182,12 +188,12 @@ impl Worker {
                 None if to - self.checkpoint > WORTH_A_CHECKPOINT => to,
                 None => return Ok(()),
             };
-            self.apply(&events, reached).await?;
+            self.apply(events, reached).await?;
         }
         Ok(())
     }
 
-    async fn apply(&mut self, batch: &[StoredEvent], reached: i64) -> Result<(), WorkerError> {
+    async fn apply(&mut self, batch: Vec<StoredEvent>, reached: i64) -> Result<(), WorkerError> {
         if reached == self.checkpoint {
             return Ok(());
         }
@@ -195,18 +201,26 @@ impl Worker {
             self.begin().await?;
         }
         if self.cautious > 0 {
-            for event in batch {
+            for event in &batch {
                 self.apply_alone(event).await?;
             }
             self.cautious = self.cautious.saturating_sub(batch.len());
         }
         if reached > self.checkpoint {
-            let life = self.projector.progress.life();
-            let read_models = &self.projector.read_models;
-            let parkings = apply(read_models, self.target, self.partition, self.checkpoint, reached, batch).await?;
-            self.moved_to(reached, batch.len(), &parkings, life);
+            let (life, events) = (self.projector.progress.life(), batch.len());
+            let parkings = self.apply_to_its_end(batch, reached).await?;
+            self.moved_to(reached, events, &parkings, life);
         }
         Ok(())
+    }
+
+    /// Applies a batch also when the worker is stopped meanwhile: a transaction that is given up halfway would leave its
+    /// connection in the middle of it.
+    async fn apply_to_its_end(&self, batch: Vec<StoredEvent>, reached: i64) -> Result<Parkings, WorkerError> {
+        let read_models = self.projector.read_models.clone();
+        let (target, partition, from) = (self.target, self.partition, self.checkpoint);
+        let applying = tokio::spawn(async move { apply(&read_models, target, partition, from, reached, &batch).await });
+        Ok(applying.await??)
     }
 
     /// Notes the first attempt since the start: whoever never comes to its end is seen by that at the next.
@@ -238,11 +252,14 @@ impl Worker {
         let attempts = noted.map_err(WorkerError::Checkpoint)?.attempts;
         self.is_noted = true;
         let parkings = if attempts > ATTEMPTS_BEFORE_PARKING {
-            park_untried(read_models, self.target, self.checkpoint, event, &EndedSilently(attempts)).await?;
-            vec![(event.customer_id.get(), event.position)]
+            let (read_models, event) = (read_models.clone(), event.clone());
+            let (target, from, parked) = (self.target, self.checkpoint, (event.customer_id.get(), event.position));
+            let parking =
+                async move { park_untried(&read_models, target, from, &event, &EndedSilently(attempts)).await };
+            tokio::spawn(parking).await??;
+            vec![parked]
         } else {
-            let alone = std::slice::from_ref(event);
-            apply(read_models, self.target, self.partition, self.checkpoint, event.position, alone).await?
+            self.apply_to_its_end(vec![event.clone()], event.position).await?
         };
         self.moved_to(event.position, 1, &parkings, life);
         Ok(())

@@ -27,7 +27,8 @@ pub struct Redriven {
 
 impl Replay {
     /// Makes a customer's rows in a read model anew from all of its events up to the checkpoint. Other customers'
-    /// events wait for as long as it takes.
+    /// events wait for as long as it takes. It comes to its end also when whoever asked goes away: a transaction that is
+    /// given up halfway would leave its connection in the middle of it.
     ///
     /// # Errors
     /// [`ReplayError::NoSuchCustomer`] for one without events, and when a database does not answer.
@@ -36,6 +37,11 @@ impl Replay {
         projection: Projection,
         customer: CustomerId,
     ) -> Result<Replaced, ReplayError> {
+        let replay = self.clone();
+        tokio::spawn(async move { replay.replace_customer(projection, customer).await }).await?
+    }
+
+    async fn replace_customer(&self, projection: Projection, customer: CustomerId) -> Result<Replaced, ReplayError> {
         let target = Target::Live(projection);
         let mut transaction = self.read_models.begin().await?;
         sqlx::query(&format!("set local lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'")).execute(&mut *transaction).await?;

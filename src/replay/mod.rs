@@ -29,6 +29,7 @@ use crate::store::tail::settled_head;
 const LOCK_CLASS: i32 = 0x4355;
 const SETTLE_WITHIN: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 /// A rebuild that is taken up so often without making progress ends whoever works on it.
 const MAX_TAKE_UPS: i16 = 5;
 
@@ -195,8 +196,10 @@ impl Replay {
             return Ok(());
         }
         tracing::info!(rebuild = id, projections = ?rebuild.projections, "rebuilding read models");
-        let working = self.work(rebuild, &projections, &mut lock);
-        let Some(outcome) = stop.run_until_cancelled(working).await else {
+        let own = self.on_own_connections();
+        let outcome = stop.run_until_cancelled(own.work(rebuild, &projections, &mut lock)).await;
+        own.close().await;
+        let Some(outcome) = outcome else {
             return Ok(rebuilds::put_down(&self.read_models, id).await?);
         };
         match outcome {
@@ -218,6 +221,18 @@ impl Replay {
                 Err(error)
             }
         }
+    }
+
+    /// The same on connections that nobody else has: one that is given up in the middle of a COPY or of a BEGIN is out of
+    /// step with its server, and must never come back to others.
+    fn on_own_connections(&self) -> Self {
+        let (options, to) = (self.read_models.options().clone(), self.read_models.connect_options());
+        Self { read_models: options.connect_lazy_with((*to).clone()), ..self.clone() }
+    }
+
+    async fn close(&self) {
+        // What is still in use then, by a task that is ending, closes when it is given back.
+        let _ = tokio::time::timeout(CLOSE_WITHIN, self.read_models.close()).await;
     }
 
     async fn work(&self, rebuild: Rebuild, projections: &[Projection], lock: &mut Lock) -> Result<(), ReplayError> {

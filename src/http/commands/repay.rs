@@ -16,6 +16,7 @@ use crate::http::body::{Field, Fields, number, string, text};
 use crate::http::consistency::RespondAsync;
 use crate::http::idempotency::Submission;
 use crate::http::number::Number;
+use crate::http::parameters::Parameters;
 use crate::http::problem::Problem;
 use crate::http::queries::{PathText, path_id};
 
@@ -51,8 +52,10 @@ pub(in crate::http) async fn repay(
     Extension(origin): Extension<Origin>,
     respond_async: Option<RespondAsync>,
     loan_id: PathText,
+    parameters: Parameters,
     Submission { keyed, body }: Submission,
 ) -> Result<Response, Problem> {
+    parameters.finish()?;
     let loan_id: LoanId = path_id("loan_id", &loan_id)?;
     let repayment = parse(&body.fields()?)?;
     let answered = api.commands.repay(loan_id, &repayment, keyed.as_ref(), &origin, answer).await?;

@@ -214,3 +214,73 @@ async fn one_customer_alone_is_rebuilt_and_nobody_else_is_touched() {
     assert_serving(&app.client).await;
     app.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cancelling_in_the_middle_of_a_copy_leaves_no_broken_connection_behind() {
+    let app = TestApp::start().await;
+    let pool = app.pool().await;
+    let (quick, slow) = (app.client.register(80_000).await, app.client.register(80_000).await);
+    borrow(&app.client, quick).await;
+    borrow(&app.client, slow).await;
+    // Copying the second customer's row takes long; the constraint is the rebuilt table's, too.
+    let body = format!("select case when customer = {slow} then pg_sleep(4)::text else '' end is not null");
+    execute(
+        &pool,
+        &format!(
+            "create function read_models.take_time(customer bigint) returns boolean language sql volatile as $$ {body} $$;
+             alter table read_models.loans add constraint takes_time check (read_models.take_time(customer_id)) not valid"
+        ),
+    )
+    .await;
+    for _ in 0..3 {
+        let rebuild_id = request(&app.client, "loans").await;
+        eventually("it copies", async || {
+            count(
+                &pool,
+                "pg_stat_activity where query like 'copy %'
+             and datname = current_database() and state = 'active'",
+            )
+            .await
+                > 0
+        })
+        .await;
+        let cancelled = cancel(&app.client, "loans").await;
+        assert_eq!(cancelled.status, 202, "{}", cancelled.body);
+        assert_eq!(ended(&pool, rebuild_id).await.phase, Phase::Cancelled);
+        for _ in 0..12 {
+            let alone = app.client.post("/v1/projections/loans/rebuild", &json!({ "customer_id": quick })).await;
+            assert_eq!((alone.status, &alone.body["rebuilt"]), (200, &json!(true)), "{}", alone.body);
+        }
+    }
+    execute(&pool, "alter table read_models.loans drop constraint takes_time").await;
+    assert_verified(&pool).await;
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_nobody_works_on_is_ended_or_taken_up_on_the_command_line() {
+    // No process of this service rebuilds anything by itself.
+    let app = TestApp::start().await;
+    let (config, pool) = (app.config.clone(), app.pool().await);
+    assert_serving(&app.client).await;
+    app.stop().await;
+    let left = async |projection| {
+        projections::rebuilds::request(&pool, &[projection]).await.unwrap().expect("none is under way").rebuild_id
+    };
+
+    let rebuild_id = left(projections::Projection::Loans).await;
+    let other = run(&config, &["rebuild", "customers", "--cancel"]).await;
+    assert_eq!(other.code, Some(1), "{}", other.said);
+    assert!(other.complained.contains("one of loans is under way"), "{}", other.complained);
+    let cancelled = run(&config, &["rebuild", "--cancel"]).await;
+    assert_eq!(cancelled.code, Some(0), "{}", cancelled.complained);
+    assert_eq!(find(&pool, rebuild_id).await.phase, Phase::Cancelled);
+
+    let rebuild_id = left(projections::Projection::Loans).await;
+    let taken_up = run(&config, &["rebuild", "customers"]).await;
+    assert_eq!(taken_up.code, Some(0), "{}", taken_up.complained);
+    assert!(taken_up.said.contains(&format!("going on with rebuild {rebuild_id} of loans")), "{}", taken_up.said);
+    assert_eq!(find(&pool, rebuild_id).await.phase, Phase::Done);
+    let own = projections::rebuilds::latest(&pool, projections::Projection::Customers).await.unwrap().unwrap();
+    assert_eq!(own.phase, Phase::Done, "what was asked for was done too");
+}
