@@ -27,6 +27,8 @@ const FREEZE_NATS_MILLISECONDS: std::ops::RangeInclusive<u64> = 1000..=3000;
 const FREEZE_PROJECTOR_MILLISECONDS: std::ops::RangeInclusive<u64> = 1000..=5000;
 const HOLD_LOG_MILLISECONDS: std::ops::RangeInclusive<u64> = 500..=3000;
 const KILL_REBUILD_MILLISECONDS: std::ops::RangeInclusive<u64> = 100..=3000;
+/// The service takes a rebuild up within a second; in a small log it then takes half of one.
+const CANCEL_MILLISECONDS: std::ops::RangeInclusive<u64> = 300..=1600;
 const REBUILD_WITHIN: Duration = Duration::from_secs(30);
 /// A fault that cannot be done in this time, as nobody answers, is not done.
 const STRIKE_WITHIN: Duration = Duration::from_secs(8);
@@ -178,9 +180,12 @@ impl Faults {
             }
             Fault::CutConnection => self.cut_connection().await.unwrap_or(false),
             Fault::HoldLog => self.hold_log().await,
-            Fault::StartRebuild => self.ask_rebuild(Method::POST).await,
+            Fault::StartRebuild => {
+                let projection = self.projection();
+                self.ask_rebuild(Method::POST, projection).await
+            }
             Fault::RunRebuild => self.run_rebuild(),
-            Fault::CancelRebuild => self.ask_rebuild(Method::DELETE).await,
+            Fault::CancelRebuild => self.start_and_cancel().await,
         }
     }
 
@@ -255,9 +260,20 @@ impl Faults {
         true
     }
 
+    fn projection(&mut self) -> Projection {
+        *Projection::ALL.choose(&mut self.random).expect("there are projections")
+    }
+
+    /// A rebuild that is cancelled wherever it has come to.
+    async fn start_and_cancel(&mut self) -> bool {
+        let projection = self.projection();
+        self.ask_rebuild(Method::POST, projection).await;
+        tokio::time::sleep(self.duration(CANCEL_MILLISECONDS)).await;
+        self.ask_rebuild(Method::DELETE, projection).await
+    }
+
     /// Has a rebuild begun or cancelled; counts when it was.
-    async fn ask_rebuild(&mut self, method: Method) -> bool {
-        let projection = *Projection::ALL.choose(&mut self.random).expect("there are projections");
+    async fn ask_rebuild(&mut self, method: Method, projection: Projection) -> bool {
         let key = format!("rebuild-{}", self.random.random::<u64>());
         let api = self.cluster.apis.choose(&mut self.random).expect("there are APIs");
         let path = format!("/v1/projections/{projection}/rebuild");
