@@ -196,7 +196,7 @@ pub struct Generate {
 /// Which read models.
 #[derive(Debug, Clone, Args)]
 pub struct Names {
-    /// Names of read models: customers, loans, credit_profiles.
+    /// Names of read models: customers, loans, credit_profiles, decisions.
     #[arg(value_name = "NAME", value_parser = projection)]
     pub names: Vec<Projection>,
 }
