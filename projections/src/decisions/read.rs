@@ -33,6 +33,8 @@ pub struct ListedDecision {
     pub loan_id: Option<i64>,
     /// `approved` or `declined`.
     pub outcome: String,
+    /// The code of the gravest reason.
+    pub reason: String,
     /// When.
     pub decided_at: DateTime<Utc>,
     /// The business day by which it was taken.
@@ -104,7 +106,8 @@ pub async fn list(
     limit: i64,
 ) -> Result<Vec<ListedDecision>, sqlx::Error> {
     let mut sql = QueryBuilder::<Postgres>::new(
-        "select decision_id, customer_id, loan_id, outcome, decided_at, as_of, policy_id, credit_score, loan_amount
+        "select decision_id, customer_id, loan_id, outcome, coalesce(assessment #>> '{reasons,0,code}', '') as reason,
+                decided_at, as_of, policy_id, credit_score, loan_amount
          from read_models.decisions where decision_id < ",
     );
     sql.push_bind(below);
