@@ -7,9 +7,11 @@
 )]
 
 mod as_of;
+mod backtest;
 mod bad_input;
 mod chaos;
 mod concurrency;
+mod decisions;
 mod deliveries;
 mod delivery;
 mod endpoints;
@@ -18,6 +20,7 @@ mod held_log;
 mod idempotency;
 mod import;
 mod parking;
+mod policies;
 mod process;
 mod projections_status;
 mod read_your_writes;
