@@ -36,6 +36,10 @@ fn run(cli: Cli) -> Result<(), Box<dyn Error>> {
             Command::Redrive(redrive) => Ok(ops::projections::redrive(&redrive).await?),
             Command::Verify(verify) => Ok(ops::verify::verify(&verify).await?),
             Command::Health(health) => Ok(ops::health::health(&health).await?),
+            Command::Openapi => {
+                ops::openapi::openapi();
+                Ok(())
+            }
         }
     })
 }

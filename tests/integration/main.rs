@@ -17,6 +17,7 @@ mod gaps;
 mod held_log;
 mod idempotency;
 mod import;
+mod openapi;
 mod parking;
 mod process;
 mod projections_status;
