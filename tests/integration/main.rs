@@ -19,6 +19,7 @@ mod gaps;
 mod held_log;
 mod idempotency;
 mod import;
+mod openapi;
 mod parking;
 mod policies;
 mod process;
