@@ -44,9 +44,33 @@ impl From<CommandError> for Problem {
                 | LoanRefusal::PaidBeforeStart { .. }
                 | LoanRefusal::OutOfOrder { .. }),
             ) => Self::unfitting_repayment("paid_on", refusal),
-            CommandError::Loan(refusal @ LoanRefusal::AmountOverOutstanding { .. }) => {
-                Self::unfitting_repayment("amount", refusal)
-            }
+            CommandError::Loan(LoanRefusal::NoSuchRepayment(_)) => Self {
+                errors: vec![FieldError {
+                    field: "repayment_id".to_owned(),
+                    message: "names no repayment of the loan".to_owned(),
+                }],
+                ..Self::new(
+                    StatusCode::NOT_FOUND,
+                    "not-found",
+                    "There is no such thing",
+                    "The loan has no repayment with that repayment_id.",
+                )
+            },
+            CommandError::Loan(LoanRefusal::AlreadyReversed(_)) => Self::conflict(
+                "already-reversed",
+                "The repayment is reversed",
+                "repayment_id",
+                "names a repayment that is reversed already",
+            ),
+            CommandError::Loan(LoanRefusal::AlreadyWrittenOff(_)) => Self::conflict(
+                "already-written-off",
+                "The loan is written off",
+                "loan_id",
+                "names a loan that is written off already",
+            ),
+            CommandError::Loan(
+                refusal @ (LoanRefusal::AmountOverOutstanding { .. } | LoanRefusal::SettlementAmount { .. }),
+            ) => Self::unfitting_repayment("amount", refusal),
             CommandError::Customer(
                 CustomerRefusal::AlreadyRegistered
                 | CustomerRefusal::UnknownLoan(_)
