@@ -1,15 +1,17 @@
 //! HTTP: parses requests into the domain's types, calls one thing, renders the answer.
 //!
-//! `commands` write and `queries` read; `operations` are for operators. None decides anything nor holds SQL. Every error leaves as a problem
-//! document ([`problem`]).
+//! `commands` write and `queries` read; `operations` are for operators, `audit` for auditors. None decides anything nor
+//! holds SQL. Every error leaves as a problem document ([`problem`]).
 
 mod application;
+mod audit;
 mod body;
 mod commands;
 mod consistency;
 mod envelope;
 mod health;
 mod idempotency;
+mod if_none_match;
 mod number;
 mod openapi;
 mod operations;
@@ -42,7 +44,7 @@ const MAX_BODY_BYTES: usize = 64 * 1024;
 pub struct Api {
     /// Executes commands.
     pub commands: Arc<Commands>,
-    /// The log's connections, for the health check alone.
+    /// The log's connections, for auditors and the health check.
     pub log: PgPool,
     /// Replays read models.
     pub replay: Replay,
@@ -63,6 +65,7 @@ fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::with_openapi(openapi::base())
         .merge(commands::routes())
         .merge(queries::routes())
+        .merge(audit::routes())
         .merge(operations::routes())
         .merge(health::routes())
         .merge(openapi::routes())
