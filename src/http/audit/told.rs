@@ -1,7 +1,6 @@
 //! An event as it is told.
 
 use serde::Serialize;
-use serde_json::json;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 

@@ -8,7 +8,6 @@ use axum::response::{IntoResponse, Response};
 use projections::bounds::Bounds;
 use projections::customers::{self, CustomerFilter, CustomerSummary, CustomerView};
 use serde::Serialize;
-use serde_json::json;
 use utoipa::ToSchema;
 
 use super::{PathText, path_id};

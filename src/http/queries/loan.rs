@@ -10,10 +10,10 @@ use axum::response::{IntoResponse, Response};
 use chrono::NaiveDate;
 use projections::loans::{self, LoanDetail};
 use serde::Serialize;
-use serde_json::json;
 use utoipa::ToSchema;
 
 use super::repayments::Repayment;
+use super::states::LoanStatus;
 use super::{PathText, path_id};
 use crate::http::Api;
 use crate::http::consistency::Fresh;
@@ -65,8 +65,7 @@ pub(super) struct LoanAnswer {
     /// Today: the day that all of the following is told for.
     #[schema(format = Date)]
     as_of: String,
-    /// `active`, `overdue`, `settled` or `written_off`.
-    status: &'static str,
+    status: LoanStatus,
     /// When the first unpaid instalment is due; null when nothing is left to pay.
     #[schema(format = Date)]
     next_due_on: Option<String>,
@@ -180,7 +179,7 @@ impl LoanAnswer {
             ends_on: terms.ends_on.to_string(),
             opened_at: loan.opened_at.to_rfc3339(),
             as_of: today.to_string(),
-            status: loan.status(account, today).name(),
+            status: loan.status(account, today).into(),
             next_due_on: day(account.next_due_on()),
             settled_on: day(loan.settled_on),
             written_off_on: day(loan.written_off_on),

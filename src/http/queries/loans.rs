@@ -1,16 +1,16 @@
 //! `GET /v1/loans`.
 
 use aggregates::Invalid;
-use aggregates::loan::LoanStatus;
+use aggregates::loan;
 use axum::Json;
 use axum::extract::State;
 use chrono::NaiveDate;
 use projections::bounds::Bounds;
 use projections::loans::{self, LoanFilter, LoanSummary};
 use serde::Serialize;
-use serde_json::json;
 use utoipa::ToSchema;
 
+use super::states::LoanStatus;
 use crate::http::Api;
 use crate::http::consistency::Fresh;
 use crate::http::number::Number;
@@ -35,8 +35,8 @@ pub(super) struct LoanList {
 struct ListedLoan {
     loan_id: i64,
     customer_id: i64,
-    /// How it stands today: `active`, `overdue`, `settled` or `written_off`.
-    status: &'static str,
+    /// How it stands today.
+    status: LoanStatus,
     /// Rupees lent.
     loan_amount: Number,
     /// Percent a year.
@@ -64,7 +64,7 @@ impl ListedLoan {
         Self {
             loan_id: loan.loan_id,
             customer_id: loan.customer_id,
-            status: loan.status(today).name(),
+            status: loan.status(today).into(),
             loan_amount: Number(loan.principal),
             interest_rate: Number(loan.interest_rate),
             monthly_installment: Number(loan.instalment),
@@ -101,9 +101,9 @@ fn filter(api: &Api, parameters: &mut Parameters) -> LoanFilter {
     }
 }
 
-fn status(text: &str) -> Result<LoanStatus, Invalid> {
-    let known = || Invalid(format!("must be one of {}", LoanStatus::ALL.map(LoanStatus::name).join(", ")));
-    LoanStatus::from_name(text).ok_or_else(known)
+fn status(text: &str) -> Result<loan::LoanStatus, Invalid> {
+    let known = || Invalid(format!("must be one of {}", loan::LoanStatus::ALL.map(loan::LoanStatus::name).join(", ")));
+    loan::LoanStatus::from_name(text).ok_or_else(known)
 }
 
 /// List loans
@@ -114,8 +114,7 @@ fn status(text: &str) -> Result<LoanStatus, Invalid> {
 #[utoipa::path(get, path = "/v1/loans", tag = "loans",
     params(
         ("customer_id" = Option<i64>, Query, description = "Who borrows.", example = 301),
-        ("status" = Option<String>, Query, description = "How they stand today: `active`, `overdue`, `settled` or \
-            `written_off`.", example = "overdue"),
+        ("status" = Option<LoanStatus>, Query, description = "How they stand today.", example = "overdue"),
         ("min_amount" = Option<Number>, Query, description = "Rupees lent; included.", example = 50000),
         ("max_amount" = Option<Number>, Query, description = "Rupees lent; included.", example = 500000),
         ("started_after" = Option<String>, Query, description = "Granted on this day or later.", example = "2026-01-01"),

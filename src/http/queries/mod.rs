@@ -6,6 +6,7 @@ mod loan;
 mod loans;
 mod repayments;
 mod schedule;
+mod states;
 mod view_loan;
 
 use aggregates::Invalid;

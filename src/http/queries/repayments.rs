@@ -7,7 +7,6 @@ use axum::extract::State;
 use projections::keyset::{Key, KeyValue, Kind, Order, OrderColumn};
 use projections::loans;
 use serde::Serialize;
-use serde_json::json;
 use utoipa::ToSchema;
 
 use super::{PathText, path_id};

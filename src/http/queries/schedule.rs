@@ -1,16 +1,16 @@
 //! `GET /v1/loans/{loan_id}/schedule?as_of=`.
 
 use aggregates::ids::LoanId;
-use aggregates::loan::account::{Account, InstalmentProgress, InstalmentState};
+use aggregates::loan::account::{Account, InstalmentProgress};
 use aggregates::money::{Money, OutOfRange};
 use axum::Json;
 use axum::extract::State;
 use chrono::NaiveDate;
 use projections::loans::{self, LoanDetail};
 use serde::Serialize;
-use serde_json::json;
 use utoipa::ToSchema;
 
+use super::states::{InstalmentStatus, LoanStatus};
 use super::{PathText, path_id};
 use crate::http::Api;
 use crate::http::consistency::Fresh;
@@ -35,8 +35,7 @@ pub(super) struct Schedule {
     /// The day that it is told for.
     #[schema(format = Date)]
     as_of: String,
-    /// The loan's: `active`, `overdue`, `settled` or `written_off`.
-    status: &'static str,
+    status: LoanStatus,
     /// One a month, in order; the balance after the last is 0.
     instalments: Vec<Instalment>,
     totals: Totals,
@@ -58,8 +57,7 @@ struct Instalment {
     principal: Number,
     /// Rupees of principal that the schedule leaves after it.
     balance: Number,
-    /// `paid`, `partly_paid`, `due` (its month has begun), `overdue` (its due date has passed) or `upcoming`.
-    status: InstalmentState,
+    status: InstalmentStatus,
     /// Rupees paid of it so far.
     paid: Number,
     /// Rupees of those that paid interest.
@@ -104,7 +102,7 @@ impl Instalment {
             interest: rupees(scheduled.interest),
             principal: rupees(scheduled.principal),
             balance: rupees(scheduled.balance),
-            status: progress.state(on),
+            status: progress.state(on).into(),
             paid: rupees(progress.interest_paid.plus(progress.principal_paid)?),
             interest_paid: rupees(progress.interest_paid),
             principal_paid: rupees(progress.principal_paid),
@@ -144,7 +142,7 @@ impl Schedule {
         Ok(Self {
             loan_id: loan.terms.loan_id.get(),
             as_of: on.to_string(),
-            status: loan.status(account, on).name(),
+            status: loan.status(account, on).into(),
             instalments: instalments.collect::<Result<_, _>>()?,
             totals: Totals::of(account, on)?,
         })
