@@ -277,9 +277,7 @@ impl From<CommandError> for Problem {
             ),
             CommandError::Loan(
                 refusal @ (LoanRefusal::AmountOverOutstanding { .. } | LoanRefusal::SettlementAmount { .. }),
-            ) => {
-                Self::unfitting_repayment("amount", refusal)
-            }
+            ) => Self::unfitting_repayment("amount", refusal),
             CommandError::Customer(
                 CustomerRefusal::AlreadyRegistered
                 | CustomerRefusal::UnknownLoan(_)
