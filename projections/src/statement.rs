@@ -75,8 +75,20 @@ impl Statement {
     /// # Errors
     /// When the database does not answer.
     pub async fn plan(self, executor: impl PgExecutor<'_>) -> Result<Plan, sqlx::Error> {
+        self.explained("explain (format json)", executor).await
+    }
+
+    /// How PostgreSQL has answered it: it is executed, and its rows are thrown away.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn execution(self, executor: impl PgExecutor<'_>) -> Result<Plan, sqlx::Error> {
+        self.explained("explain (analyze, format json)", executor).await
+    }
+
+    async fn explained(self, how: &str, executor: impl PgExecutor<'_>) -> Result<Plan, sqlx::Error> {
         self.is_bound()?;
-        let sql = format!("explain (format json) {}", self.sql);
+        let sql = format!("{how} {}", self.sql);
         let (Json(plan),): (Json<Value>,) =
             sqlx::query_as_with(&sql, self.values).persistent(false).fetch_one(executor).await?;
         Ok(Plan::new(plan))

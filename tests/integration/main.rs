@@ -18,6 +18,7 @@ mod held_log;
 mod idempotency;
 mod import;
 mod parking;
+mod plans;
 mod process;
 mod projections_status;
 mod read_your_writes;
