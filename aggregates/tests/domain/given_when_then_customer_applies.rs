@@ -84,6 +84,7 @@ fn an_approved_application_opens_a_loan_at_the_corrected_rate(#[case] policy: Ar
             ends_on: date("2027-03-14"),
             instalments_paid_on_time: 0,
             settled_on: None,
+            written_off_on: None,
         },
         decided_at: at(),
     }));

@@ -129,6 +129,7 @@ pub(crate) fn loan_record(id: i64) -> LoanRecord {
         ends_on: date("2026-03-14"),
         instalments_paid_on_time: 0,
         settled_on: None,
+        written_off_on: None,
     }
 }
 
