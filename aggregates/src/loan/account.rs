@@ -273,13 +273,8 @@ impl Account {
         for instalment in self.left().take_while(|instalment| instalment.scheduled.due_on < on) {
             let since = instalment.scheduled.due_on;
             let (interest, principal) = (instalment.interest_left(), instalment.principal_left());
-            let none = Overdue {
-                since,
-                instalments: 0,
-                amount: Money::ZERO,
-                interest: Money::ZERO,
-                principal: Money::ZERO,
-            };
+            let none =
+                Overdue { since, instalments: 0, amount: Money::ZERO, interest: Money::ZERO, principal: Money::ZERO };
             let so_far = overdue.unwrap_or(none);
             overdue = Some(Overdue {
                 since: so_far.since,

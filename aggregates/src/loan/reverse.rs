@@ -57,9 +57,8 @@ impl Loan {
 
     /// The repayments that count, but for one.
     fn repayments_without(&self, repayment_id: RepaymentId) -> impl Iterator<Item = &RepaymentRecord> {
-        let counts = move |repayment: &&RepaymentRecord| {
-            repayment.reversed.is_none() && repayment.repayment_id != repayment_id
-        };
+        let counts =
+            move |repayment: &&RepaymentRecord| repayment.reversed.is_none() && repayment.repayment_id != repayment_id;
         self.repayments.iter().filter(counts)
     }
 }
