@@ -141,8 +141,8 @@ async fn settlement_amount(client: &Client, loan: i64) -> Value {
     let refused = settlement(loan, "0.01").send(client).await;
     assert_problem(&refused, 409, "settlement-amount", "amount");
     let message = refused.body["errors"][0]["message"].as_str().expect("a message");
-    let named = message.split(|letter: char| !letter.is_ascii_digit() && letter != '.');
-    let amount = named.filter(|word| word.contains('.') && word.len() > 3).next_back().expect("the amount is named");
+    let mut named = message.split(|letter: char| !letter.is_ascii_digit() && letter != '.');
+    let amount = named.rfind(|word| word.contains('.') && word.len() > 3).expect("the amount is named");
     assert!(refused.body["detail"].as_str().unwrap().contains(amount), "{}", refused.body);
     json!(amount)
 }
