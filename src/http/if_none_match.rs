@@ -5,13 +5,10 @@ use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
+use super::precondition::tag;
+
 /// The entity tags that a client has.
 pub(super) struct IfNoneMatch(Vec<String>);
-
-/// The entity tag of a revision.
-pub(super) fn tag(revision: u32) -> String {
-    format!("\"{revision}\"")
-}
 
 impl<S: Send + Sync> FromRequestParts<S> for IfNoneMatch {
     type Rejection = std::convert::Infallible;

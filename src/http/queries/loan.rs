@@ -17,9 +17,9 @@ use super::states::LoanStatus;
 use super::{PathText, path_id};
 use crate::http::Api;
 use crate::http::consistency::Fresh;
-use crate::http::if_none_match::tag;
 use crate::http::number::Number;
 use crate::http::parameters::Parameters;
+use crate::http::precondition::tag;
 use crate::http::problem::{Problem, ProblemDocument};
 
 /// Repayments that stand in a loan's own answer: the last ones.

@@ -58,8 +58,8 @@ fn customers() -> String {
              (customer_id, first_name, last_name, age, phone_number, monthly_income, approved_limit, registered_at)
          select id, 'Asha', 'Rao', 18 + id % 60, (6000000000 + id)::text, income, round(income * 36, -5),
                 timestamptz '2020-01-01 00:00Z' + id * interval '10 minutes'
-         from generate_series(1, {CUSTOMERS}) as id, lateral (select 10000 + (id * 7919) % 490001 as income) earned;
-         insert into read_models.credit_profiles select id, '{{}}' from generate_series(1, {CUSTOMERS}) as id;
+         from generate_series(1::bigint, {CUSTOMERS}) as id, lateral (select 10000 + (id * 7919) % 490001 as income) earned;
+         insert into read_models.credit_profiles select id, '{{}}' from generate_series(1::bigint, {CUSTOMERS}) as id;
          select pg_stat_force_next_flush()"
     )
 }
@@ -77,7 +77,7 @@ fn loans() -> String {
                 timestamptz '2020-01-01 00:00Z' + id * interval '3 minutes',
                 case when next_due_on is null then started_on + 60 end, 4, next_due_on,
                 case when id % 1000 = 7 and next_due_on is not null then current_date - (id % 300)::integer end
-         from generate_series(1, {LOANS}) as id,
+         from generate_series(1::bigint, {LOANS}) as id,
               lateral (select date '2016-01-01' + ((id * 31) % 3900)::integer as started_on,
                               (12 + id % 5 * 12)::smallint as tenure,
                               case when id % 3 = 0 then null
