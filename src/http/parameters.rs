@@ -23,7 +23,7 @@ const CURSOR_SEPARATOR: char = '~';
 const DIGEST_BYTES: usize = 6;
 /// How a day is written.
 const DAY: &str = "%Y-%m-%d";
-const DAY_CHARS: usize = 10;
+const DAY_SHAPE: &[u8] = b"0000-00-00";
 
 /// The parameters that have not been taken yet, and what was wrong with those that have.
 pub(super) struct Parameters {
@@ -187,7 +187,9 @@ pub(super) fn parse_amount(text: &str) -> Result<Money, Invalid> {
 
 /// A day: `2026-11-24`.
 pub(super) fn parse_day(text: &str) -> Result<NaiveDate, Invalid> {
-    let day = NaiveDate::parse_from_str(text, DAY).ok().filter(|_| text.len() == DAY_CHARS);
+    let fits = |(byte, shape): (u8, &u8)| if *shape == b'0' { byte.is_ascii_digit() } else { byte == *shape };
+    let is_day = text.len() == DAY_SHAPE.len() && text.bytes().zip(DAY_SHAPE).all(fits);
+    let day = NaiveDate::parse_from_str(text, DAY).ok().filter(|_| is_day);
     day.ok_or_else(|| Invalid("must be a day such as 2026-11-24".to_owned()))
 }
 
@@ -259,7 +261,7 @@ mod tests {
         for limit in ["0", "101", "-1", "1.5", "ten", ""] {
             assert_eq!(wrong(&format!("/v1/things?limit={limit}")).await, ["limit"], "{limit}");
         }
-        for day in ["2026-02-30", "2026-1-1", "26-01-01", "+2026-01-01", "2026-01-01T00:00:00Z", "", "%202026-01-01"] {
+        for day in ["2026-02-30", "2026-1-1", "26-01-01", "-001-01-01", "+2026-01-01", "2026-01-01T00:00:00Z", "", "%202026-01-01"] {
             assert_eq!(wrong(&format!("/v1/things?since={day}")).await, ["since"], "{day}");
         }
     }

@@ -34,8 +34,9 @@ const LOANS: &str = "
     (6, 9, 900.00, 12, 12, 50, 0, '2026-02-01', '2028-02-01', '2026-02-01 00:00Z', current_date + 30, '2026-06-01'),
     (7, 9, 250.00, 12, 12, 50, 12, '2016-02-01', '2018-02-01', '2026-02-01 00:00Z', null,             '2026-06-01')";
 
+/// Where a day begins at midnight, UTC.
 async fn filled() -> (TestApp, PgPool) {
-    let app = TestApp::without_nats().await;
+    let app = TestApp::start_with(TestApp::config(&["--business-utc-offset", "+00:00"]).await).await;
     let pool = app.pool().await;
     execute(&pool, CUSTOMERS).await;
     execute(&pool, LOANS).await;

@@ -11,7 +11,7 @@ use crate::support::client::application;
 use crate::support::{Answer, Client, TestApp};
 
 /// A lakh at 12 % over 12 months: the interest of its first six months.
-const INTEREST_OF_SIX_MONTHS: &str = "4636.89";
+const INTEREST_OF_SIX_MONTHS: &str = "4801.37";
 
 fn today(app: &TestApp) -> NaiveDate {
     BusinessCalendar(app.config.store.business_utc_offset).today()

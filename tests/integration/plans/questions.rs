@@ -17,6 +17,8 @@ use super::filled::{CUSTOMER, CUSTOMERS, LOANS};
 use crate::support::client::application;
 
 const PAGE: u16 = 20;
+/// A customer with as many loans as most.
+const BORROWER: i64 = 17;
 
 /// How a client asks.
 pub(super) enum Asked {
@@ -68,8 +70,8 @@ fn lookups() -> Vec<Question> {
         lookup(get(format!("/view-loan/{}", loan())), "a loan and its borrower", || {
             loans::find_with_borrower_statement(loan())
         }),
-        lookup(get(format!("/view-loans/{CUSTOMER}")), "a customer's current loans", || {
-            loans::current_of_statement(customer(), today())
+        lookup(get(format!("/view-loans/{BORROWER}")), "a customer's current loans", || {
+            loans::current_of_statement(CustomerId::try_from(BORROWER).unwrap(), today())
         }),
         lookup(None, "whether there is a customer", || customers::exists_statement(customer())),
         lookup(get(format!("/v1/customers/{CUSTOMER}")), "a customer", || customers::find_statement(customer())),
