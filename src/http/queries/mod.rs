@@ -3,14 +3,23 @@
 mod check_eligibility;
 mod view_loan;
 
-pub(super) use check_eligibility::check_eligibility;
-pub(super) use view_loan::{view_loan, view_loans};
-
 use aggregates::Invalid;
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
+use super::Api;
+use super::openapi::query;
 use super::problem::Problem;
+
+/// Their routes.
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::default()
+        .routes(query(routes!(check_eligibility::check_eligibility)))
+        .routes(query(routes!(view_loan::view_loan)))
+        .routes(query(routes!(view_loan::view_loans)))
+}
 
 /// The one parameter of a path, as text.
 pub(super) struct PathText(pub(super) String);
@@ -23,6 +32,21 @@ impl<S: Send + Sync> FromRequestParts<S> for PathText {
             .await
             .map_err(|_| Problem::invalid_field("path", "must be UTF-8 text"))?;
         Ok(Self(text))
+    }
+}
+
+/// The parameters of a path with so many of them, in their order.
+pub(super) struct PathTexts<const COUNT: usize>(pub(super) [PathText; COUNT]);
+
+impl<S: Send + Sync, const COUNT: usize> FromRequestParts<S> for PathTexts<COUNT> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let malformed = || Problem::invalid_field("path", "must be UTF-8 text");
+        let named: Result<Path<Vec<(String, String)>>, _> = Path::from_request_parts(parts, state).await;
+        let Path(named) = named.map_err(|_| malformed())?;
+        let texts: Vec<_> = named.into_iter().map(|(_, text)| PathText(text)).collect();
+        texts.try_into().map(Self).map_err(|_| malformed())
     }
 }
 
