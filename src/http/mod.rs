@@ -1,16 +1,17 @@
 //! HTTP: parses requests into the domain's types, calls one thing, renders the answer.
 //!
-//! `commands` write and `queries` read; `operations` are for operators. None decides anything nor holds SQL. Every error leaves as a problem
-//! document ([`problem`]).
+//! `commands` write and `queries` read; `decisions` explain and ask what would have been; `operations` are for operators.
+//! None decides anything nor holds SQL. Every error leaves as a problem document ([`problem`]).
 
-mod application;
+pub(crate) mod application;
 mod body;
 mod commands;
 mod consistency;
+mod decisions;
 mod envelope;
 mod health;
 mod idempotency;
-mod number;
+pub mod number;
 mod openapi;
 mod operations;
 mod parameters;
@@ -30,9 +31,9 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::normalize_path::{NormalizePath, NormalizePathLayer};
 use utoipa_axum::router::OpenApiRouter;
 
-use aggregates::policy::Policy;
-
+use crate::backtest::Backtests;
 use crate::commands::{BusinessCalendar, Commands};
+use crate::policies::Policies;
 use crate::progress::Progress;
 use crate::replay::Replay;
 
@@ -51,8 +52,10 @@ pub struct Api {
     pub read_models: PgPool,
     /// How far the read models have come.
     pub progress: Arc<Progress>,
-    /// The policy that eligibility is answered under.
-    pub policy: Arc<Policy>,
+    /// The policies, and the one that is in force.
+    pub policies: Arc<Policies>,
+    /// Backtests of this process: one at a time.
+    pub backtests: Arc<Backtests>,
     /// The business day.
     pub calendar: BusinessCalendar,
     /// How long a request waits for a read model.
@@ -65,6 +68,7 @@ fn routes() -> OpenApiRouter<Api> {
         .merge(commands::routes())
         .merge(queries::routes())
         .merge(operations::routes())
+        .merge(decisions::routes())
         .merge(health::routes())
         .merge(openapi::routes())
 }

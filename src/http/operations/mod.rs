@@ -1,7 +1,7 @@
 //! Endpoints for operators and auditors: how the read models stand, rebuilding and redriving them, metrics, and what the
 //! log itself tells of a past day. Unlike queries they may look at the log; like them they decide nothing.
 
-mod credit_score;
+pub(super) mod credit_score;
 mod metrics;
 mod parked;
 mod projections;
