@@ -6,16 +6,18 @@
 
 mod archive;
 mod error;
+mod source;
 
 use std::fs::File;
-use std::io::{BufReader, ErrorKind, Read, Seek};
+use std::io::{BufReader, Read, Seek};
 use std::ops::ControlFlow;
-use std::path::Path;
 
 use calamine::{DataRef, Reader, SheetType, Xlsx, XlsxCellReader, XlsxError};
 use chrono::NaiveDate;
 
 pub use self::error::WorkbookError;
+pub use self::source::Source;
+use self::source::unreadable;
 use super::cell;
 use super::columns::{Header, Kind, MAX_COLUMNS, Recognised, recognise, required};
 use super::rows::{self, Cell, CustomerRow, LoanRow, Parsed, RawRow};
@@ -48,10 +50,10 @@ pub struct SheetSummary {
 /// When it is no workbook, has no sheet with the columns of customers, or cannot be read to its end; then the rows
 /// before were handed on already.
 pub fn read_customers(
-    path: &Path,
+    source: &Source,
     each: impl FnMut(Parsed<CustomerRow>) -> ControlFlow<()>,
 ) -> Result<SheetSummary, WorkbookError> {
-    read(path, Kind::Customers, rows::customer, each)
+    read(source, Kind::Customers, rows::customer, each)
 }
 
 /// Reads a workbook of loans, row by row in the order of the sheet, until `each` breaks. What has fallen due by
@@ -60,11 +62,11 @@ pub fn read_customers(
 /// # Errors
 /// As [`read_customers`].
 pub fn read_loans(
-    path: &Path,
+    source: &Source,
     today: NaiveDate,
     each: impl FnMut(Parsed<LoanRow>) -> ControlFlow<()>,
 ) -> Result<SheetSummary, WorkbookError> {
-    read(path, Kind::Loans, |raw| rows::loan(raw, today), each)
+    read(source, Kind::Loans, |raw| rows::loan(raw, today), each)
 }
 
 /// The integer that an external id is, if it is a plain positive one: `9268`, but not `LOAN_000001`.
@@ -73,14 +75,8 @@ pub fn integer_id(external_id: &str) -> Option<i64> {
     cell::integer_id(external_id)
 }
 
-fn open(path: &Path) -> Result<Xlsx<BufReader<File>>, WorkbookError> {
-    let unreadable = |error: std::io::Error| {
-        if error.kind() == ErrorKind::NotFound { WorkbookError::NotFound } else { WorkbookError::Unreadable(error) }
-    };
-    if path.metadata().map_err(unreadable)?.is_dir() {
-        return Err(WorkbookError::Directory);
-    }
-    let mut file = File::open(path).map_err(unreadable)?;
+fn open(source: &Source) -> Result<Xlsx<BufReader<File>>, WorkbookError> {
+    let mut file = source.open()?;
     let mut magic = Vec::new();
     Read::by_ref(&mut file).take(COMPOUND_MAGIC.len() as u64).read_to_end(&mut magic).map_err(unreadable)?;
     file.rewind().map_err(unreadable)?;
@@ -115,12 +111,12 @@ fn sheets<RS: Read + Seek>(workbook: &Xlsx<RS>) -> Vec<String> {
 }
 
 fn read<T>(
-    path: &Path,
+    source: &Source,
     kind: Kind,
     parse: impl Fn(&RawRow<'_, '_>) -> Parsed<T>,
     each: impl FnMut(Parsed<T>) -> ControlFlow<()>,
 ) -> Result<SheetSummary, WorkbookError> {
-    let mut workbook = open(path)?;
+    let mut workbook = open(source)?;
     let from_1904 = workbook.has_1904_epoch();
     let mut closest = Closest::default();
     for sheet in sheets(&workbook) {

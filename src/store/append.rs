@@ -38,6 +38,7 @@ struct ImportedColumns {
     source_keys: Vec<String>,
     ids: Vec<i64>,
     digests: Vec<Vec<u8>>,
+    imports: Vec<Option<i64>>,
 }
 
 /// Why nothing was appended.
@@ -70,15 +71,15 @@ const INSERT_RESERVATIONS: &str = "
 numbers as (
     insert into phone_numbers (phone_number, customer_id) select * from unnest($8::text[], $9::bigint[])
 ), imported as (
-    insert into imported_rows (kind, source_key, id, digest)
-    select * from unnest($10::text[], $11::text[], $12::bigint[], $13::bytea[])
+    insert into imported_rows (kind, source_key, id, digest, import_id)
+    select * from unnest($10::text[], $11::text[], $12::bigint[], $13::bytea[], $14::bigint[])
 )";
 
 /// A part of a `with` that remembers the answer, with the place of the events that the part `appended` inserts.
 const INSERT_ANSWER: &str = "
 remembered as (
     insert into idempotency_keys (idempotency_key, request_digest, status, answer, partition, position)
-    select $14, $15, $16, $17, $18, coalesce(max(position), 0) from appended
+    select $15, $16, $17, $18, $19, coalesce(max(position), 0) from appended
 )";
 
 impl Append {
@@ -111,12 +112,20 @@ impl Append {
         self.phone_customers.push(customer_id);
     }
 
-    /// Remembers in the same transaction which id a row of a workbook became.
-    pub fn remember_imported(&mut self, kind: &str, source_key: String, id: i64, digest: Vec<u8>) {
+    /// Remembers in the same transaction which id a row of a workbook became, and by which background import.
+    pub fn remember_imported(
+        &mut self,
+        kind: &str,
+        source_key: String,
+        id: i64,
+        digest: Vec<u8>,
+        import: Option<i64>,
+    ) {
         self.imported.kinds.push(kind.to_owned());
         self.imported.source_keys.push(source_key);
         self.imported.ids.push(id);
         self.imported.digests.push(digest);
+        self.imported.imports.push(import);
     }
 
     /// Remembers in the same transaction what the request behind the events is answered.
@@ -164,7 +173,8 @@ pub async fn append(pool: &PgPool, append: &Append) -> Result<i64, AppendError> 
             .bind(&imported.kinds)
             .bind(&imported.source_keys)
             .bind(&imported.ids)
-            .bind(&imported.digests);
+            .bind(&imported.digests)
+            .bind(&imported.imports);
     }
     if let Some(answer) = &append.answer {
         query = query
