@@ -8,8 +8,12 @@ use projections::rebuilds::{self, Phase, Rebuild};
 use projections::workers::{self, Heard};
 use projections::{PARTITIONS, Partition, Projection, parked};
 use serde::{Serialize, Serializer};
+use serde_json::json;
 use serde_json::value::RawValue;
 use sqlx::PgPool;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::openapi::{Object, RefOr};
+use utoipa::{PartialSchema, ToSchema};
 
 use crate::store::gap::{LongAppender, long_appenders};
 use crate::store::reader::{Pending, head, pending};
@@ -35,6 +39,15 @@ impl std::fmt::Display for Seconds {
     }
 }
 
+impl PartialSchema for Seconds {
+    fn schema() -> RefOr<Schema> {
+        let seconds = ObjectBuilder::new().schema_type(Type::Number).minimum(Some(0));
+        seconds.description(Some("Seconds, to the millisecond.")).into()
+    }
+}
+
+impl ToSchema for Seconds {}
+
 impl Serialize for Seconds {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         RawValue::from_string(self.to_string()).map_err(serde::ser::Error::custom)?.serialize(serializer)
@@ -42,7 +55,8 @@ impl Serialize for Seconds {
 }
 
 /// How a read model, or a partition of it, is doing; the gravest last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
+#[schema(as = ReadModelState)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// It has what the log has.
@@ -70,7 +84,8 @@ impl std::fmt::Display for State {
 }
 
 /// How everything stands.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = ReadModels)]
 pub struct Status {
     /// The log.
     pub log: LogStatus,
@@ -79,7 +94,7 @@ pub struct Status {
 }
 
 /// How the log stands.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct LogStatus {
     /// Its highest committed position.
     pub head: i64,
@@ -89,7 +104,7 @@ pub struct LogStatus {
 }
 
 /// How a read model stands.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct ProjectionStatus {
     /// Its name.
     pub name: &'static str,
@@ -116,7 +131,7 @@ pub struct ProjectionStatus {
 }
 
 /// How a partition of a read model stands.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct PartitionStatus {
     /// Its number.
     pub partition: u8,
@@ -139,13 +154,14 @@ pub struct PartitionStatus {
 }
 
 /// How a rebuild stands.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct RebuildStatus {
     /// Its number.
     pub rebuild_id: i64,
     /// Of which read models.
     pub projections: Vec<String>,
     /// Where it is.
+    #[schema(schema_with = phases)]
     pub phase: Phase,
     /// Events folded so far.
     pub events: i64,
@@ -162,11 +178,29 @@ pub struct RebuildStatus {
     /// Why it failed.
     pub error: Option<String>,
     /// When it was asked for.
+    #[schema(format = DateTime)]
     pub requested_at: String,
     /// When it last made progress.
+    #[schema(format = DateTime)]
     pub updated_at: String,
     /// When it ended.
+    #[schema(format = DateTime)]
     pub finished_at: Option<String>,
+}
+
+fn phases() -> Object {
+    let phases = [
+        Phase::Waiting,
+        Phase::Filling,
+        Phase::Checking,
+        Phase::Indexing,
+        Phase::CatchingUp,
+        Phase::Swapping,
+        Phase::Done,
+        Phase::Failed,
+        Phase::Cancelled,
+    ];
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(phases.map(|phase| json!(phase)))).build()
 }
 
 impl From<Rebuild> for RebuildStatus {

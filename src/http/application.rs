@@ -2,30 +2,52 @@
 
 use aggregates::ids::CustomerId;
 use aggregates::policy::alternatives::Alternative;
-use aggregates::policy::decision::Application;
+use aggregates::policy::decision::{self, Application};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa::openapi::Object;
+use utoipa::openapi::schema::{ObjectBuilder, Type};
 
 use super::body::{Field, Fields, JsonBody, boolean, integer, number};
-use super::number::Number;
+use super::number::{Number, amount};
 use super::problem::Problem;
 
-#[derive(Deserialize)]
-struct Request<'a> {
+/// Who asks for what.
+#[derive(Deserialize, ToSchema)]
+#[schema(examples(json!({"customer_id": 301, "loan_amount": 100000, "interest_rate": 12, "tenure": 12})))]
+pub(super) struct LoanRequest<'a> {
     #[serde(borrow)]
+    #[schema(value_type = i64, minimum = 1)]
     customer_id: Field<'a>,
     #[serde(borrow)]
+    #[schema(schema_with = loan_amount)]
     loan_amount: Field<'a>,
     #[serde(borrow)]
+    #[schema(schema_with = rate)]
     interest_rate: Field<'a>,
+    /// Months.
     #[serde(borrow)]
+    #[schema(value_type = u16, minimum = 1, maximum = 480)]
     tenure: Field<'a>,
+    /// Whether to borrow at a higher rate than was asked for, where the score demands one. False declines instead.
     #[serde(borrow)]
+    #[schema(value_type = Option<bool>, default = true)]
     accept_corrected_rate: Field<'a>,
+}
+
+fn loan_amount() -> Object {
+    amount("Rupees, over 0, at most two decimals.", 10_000_000_000)
+}
+
+/// The schema of a rate in a request.
+pub(super) fn rate() -> Object {
+    let rate = ObjectBuilder::new().schema_type(Type::Number).minimum(Some(0)).maximum(Some(100));
+    rate.description(Some("Percent a year, at most four decimals.")).build()
 }
 
 /// Who asks for what.
 pub(super) fn parse(body: &JsonBody) -> Result<(CustomerId, Application), Problem> {
-    let request: Request<'_> = body.fields()?;
+    let request: LoanRequest<'_> = body.fields()?;
     let mut fields = Fields::default();
     let customer_id = fields.required("customer_id", request.customer_id, integer::<i64, CustomerId>);
     let principal = fields.required("loan_amount", request.loan_amount, number);
@@ -40,13 +62,67 @@ pub(super) fn parse(body: &JsonBody) -> Result<(CustomerId, Application), Proble
     Ok((customer_id, Application { principal, interest_rate, tenure, accept_corrected_rate }))
 }
 
-/// For a decline: a single change that would pass.
-#[derive(Serialize)]
+/// One reason of a decision.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Reason {
+    /// Stable, for programs.
+    code: ReasonCode,
+    /// A plain sentence, for people.
+    message: String,
+}
+
+/// Declared in the order of gravity: five that decline, two that approve.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum ReasonCode {
+    CurrentLoansOverLimit,
+    ScoreTooLow,
+    LimitExceeded,
+    InstalmentsOverIncomeShare,
+    CorrectedRateNotAccepted,
+    RateCorrected,
+    WithinPolicy,
+}
+
+impl From<decision::Reason> for Reason {
+    fn from(decision::Reason { code, message }: decision::Reason) -> Self {
+        Self { code: code.into(), message }
+    }
+}
+
+impl From<decision::ReasonCode> for ReasonCode {
+    fn from(code: decision::ReasonCode) -> Self {
+        match code {
+            decision::ReasonCode::CurrentLoansOverLimit => Self::CurrentLoansOverLimit,
+            decision::ReasonCode::ScoreTooLow => Self::ScoreTooLow,
+            decision::ReasonCode::LimitExceeded => Self::LimitExceeded,
+            decision::ReasonCode::InstalmentsOverIncomeShare => Self::InstalmentsOverIncomeShare,
+            decision::ReasonCode::CorrectedRateNotAccepted => Self::CorrectedRateNotAccepted,
+            decision::ReasonCode::RateCorrected => Self::RateCorrected,
+            decision::ReasonCode::WithinPolicy => Self::WithinPolicy,
+        }
+    }
+}
+
+/// For a decline: a single change that would pass, the smallest of its kind.
+#[derive(Serialize, ToSchema)]
 #[serde(tag = "change", rename_all = "snake_case")]
 pub(super) enum Suggestion {
-    SmallerAmount { loan_amount: Number },
-    LongerTenure { tenure: u16 },
-    AcceptRate { interest_rate: Number },
+    /// The largest amount in whole rupees that passes.
+    SmallerAmount {
+        /// Rupees.
+        loan_amount: Number,
+    },
+    /// The shortest tenure that passes.
+    LongerTenure {
+        /// Months.
+        tenure: u16,
+    },
+    /// The lowest rate for the score, accepted.
+    AcceptRate {
+        /// Percent a year.
+        interest_rate: Number,
+    },
 }
 
 impl From<Alternative> for Suggestion {

@@ -6,22 +6,41 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 use sqlx::PgPool;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::Api;
+use super::openapi::operation;
 use super::problem::Problem;
 
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
-#[derive(Serialize)]
-pub(super) struct Health {
+/// Their routes.
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::default().routes(routes!(live)).routes(operation(routes!(ready)))
+}
+
+/// How the process is.
+#[derive(Serialize, ToSchema)]
+struct Health {
+    /// `live` or `ready`, as was asked.
     status: &'static str,
 }
 
-pub(super) async fn live() -> Json<Health> {
+/// Whether the process lives
+#[utoipa::path(get, path = "/health/live", tag = "service", operation_id = "live", responses(
+    (status = 200, description = "It does.", body = Health, example = json!({"status": "live"})),
+))]
+async fn live() -> Json<Health> {
     Json(Health { status: "live" })
 }
 
-pub(super) async fn ready(State(api): State<Api>) -> Result<Json<Health>, Problem> {
+/// Whether the process can serve
+#[utoipa::path(get, path = "/health/ready", tag = "service", operation_id = "ready", responses(
+    (status = 200, description = "Its databases answer.", body = Health, example = json!({"status": "ready"})),
+))]
+async fn ready(State(api): State<Api>) -> Result<Json<Health>, Problem> {
     answers(&api.log).await?;
     answers(&api.read_models).await?;
     Ok(Json(Health { status: "ready" }))

@@ -11,6 +11,7 @@ mod envelope;
 mod health;
 mod idempotency;
 mod number;
+mod openapi;
 mod operations;
 mod parameters;
 pub mod problem;
@@ -22,11 +23,11 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn;
-use axum::routing::{delete, get, post};
 use sqlx::PgPool;
 use tower::Layer;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::normalize_path::{NormalizePath, NormalizePathLayer};
+use utoipa_axum::router::OpenApiRouter;
 
 use aggregates::policy::Policy;
 
@@ -57,24 +58,27 @@ pub struct Api {
     pub visibility_timeout: Duration,
 }
 
+/// Every route, each with its description: what is not described is not served.
+fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::with_openapi(openapi::base())
+        .merge(commands::routes())
+        .merge(queries::routes())
+        .merge(operations::routes())
+        .merge(health::routes())
+        .merge(openapi::routes())
+}
+
+/// The API's description (OpenAPI 3.1), as JSON with a line's end.
+#[must_use]
+pub fn description() -> String {
+    let document = openapi::complete(routes().into_openapi());
+    // It holds strings, numbers and maps with string keys: nothing that JSON could not.
+    document.to_pretty_json().map(|json| json + "\n").unwrap_or_default()
+}
+
 /// Every route, with what surrounds them all.
 pub fn router(api: Api) -> NormalizePath<Router> {
-    let routes = Router::new()
-        .route("/register", post(commands::register))
-        .route("/check-eligibility", post(queries::check_eligibility))
-        .route("/create-loan", post(commands::create_loan))
-        .route("/view-loan/{loan_id}", get(queries::view_loan))
-        .route("/view-loans/{customer_id}", get(queries::view_loans))
-        .route("/v1/loans/{loan_id}/repayments", post(commands::repay))
-        .route("/v1/customers/{customer_id}/credit-score", get(operations::credit_score))
-        .route("/v1/projections", get(operations::list))
-        .route("/v1/projections/{name}/rebuild", post(operations::rebuild))
-        .route("/v1/projections/{name}/rebuild", delete(operations::cancel))
-        .route("/v1/projections/{name}/parked", get(operations::parked))
-        .route("/v1/projections/{name}/redrive", post(operations::redrive))
-        .route("/metrics", get(operations::metrics))
-        .route("/health/live", get(health::live))
-        .route("/health/ready", get(health::ready))
+    let routes = Router::from(routes())
         .fallback(problem::no_such_route)
         .method_not_allowed_fallback(problem::no_such_method)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))

@@ -2,8 +2,13 @@
 
 use aggregates::Invalid;
 use rust_decimal::Decimal;
+use std::borrow::Cow;
+
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::openapi::{Object, RefOr};
+use utoipa::{PartialSchema, ToSchema};
 
 /// The longest number that is looked at, in characters.
 const MAX_NUMBER_CHARS: usize = 64;
@@ -16,6 +21,25 @@ impl Serialize for Number {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         RawValue::from_string(self.0.normalize().to_string()).map_err(serde::ser::Error::custom)?.serialize(serializer)
     }
+}
+
+impl PartialSchema for Number {
+    fn schema() -> RefOr<Schema> {
+        let number = ObjectBuilder::new().schema_type(Type::Number).description(Some("An exact decimal number."));
+        number.into()
+    }
+}
+
+impl ToSchema for Number {
+    fn name() -> Cow<'static, str> {
+        Cow::Borrowed("Number")
+    }
+}
+
+/// The schema of an amount in a request: rupees over 0 with at most two decimals, up to `maximum`.
+pub(super) fn amount(description: &str, maximum: u64) -> Object {
+    let amount = ObjectBuilder::new().schema_type(Type::Number).description(Some(description));
+    amount.exclusive_minimum(Some(0)).maximum(Some(maximum)).build()
 }
 
 /// Parses the text of a JSON number exactly; nothing is rounded.

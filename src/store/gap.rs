@@ -54,7 +54,7 @@ pub async fn appenders(pool: &PgPool) -> Result<HashSet<Appender>, sqlx::Error> 
 }
 
 /// A transaction that has been about to append for long, and whose it is.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow, serde::Serialize, utoipa::ToSchema)]
 pub struct LongAppender {
     /// Its backend's process id; `None` for a prepared transaction.
     pub pid: Option<i32>,

@@ -4,6 +4,16 @@ mod create_loan;
 mod register;
 mod repay;
 
-pub(super) use create_loan::create_loan;
-pub(super) use register::register;
-pub(super) use repay::repay;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::Api;
+use super::openapi::command;
+
+/// Their routes.
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::default()
+        .routes(command(routes!(register::register)))
+        .routes(command(routes!(create_loan::create_loan)))
+        .routes(command(routes!(repay::repay)))
+}

@@ -6,40 +6,78 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa::openapi::Object;
 
 use crate::commands::{self, Answer, Origin, Registration, Rendered};
 use crate::http::Api;
 use crate::http::body::{Field, Fields, digits, integer, number, text};
 use crate::http::consistency::RespondAsync;
 use crate::http::idempotency::Submission;
-use crate::http::number::Number;
-use crate::http::problem::Problem;
+use crate::http::number::{Number, amount};
+use crate::http::problem::{Problem, ProblemDocument};
 
-#[derive(Deserialize)]
+/// Who wants to become a customer.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = Registration, examples(json!({
+    "first_name": "Asha", "last_name": "Rao", "age": 30, "monthly_income": 50000, "phone_number": "9876543210",
+})))]
 struct Request<'a> {
+    /// In any script; surrounding space is dropped.
     #[serde(borrow)]
+    #[schema(value_type = String, min_length = 1, max_length = 100)]
     first_name: Field<'a>,
+    /// In any script; surrounding space is dropped.
     #[serde(borrow)]
+    #[schema(value_type = String, min_length = 1, max_length = 100)]
     last_name: Field<'a>,
+    /// Years.
     #[serde(borrow)]
+    #[schema(value_type = u8, minimum = 18, maximum = 120)]
     age: Field<'a>,
+    /// Rupees a month.
     #[serde(borrow)]
+    #[schema(schema_with = income)]
     monthly_income: Field<'a>,
+    /// Digits, as a string or as a plain integer. No two customers share one.
     #[serde(borrow)]
+    #[schema(value_type = String, pattern = "^[0-9]{5,15}$")]
     phone_number: Field<'a>,
 }
 
-#[derive(Serialize)]
+/// The new customer.
+#[derive(Serialize, ToSchema)]
+#[schema(examples(json!({
+    "customer_id": 301, "name": "Asha Rao", "age": 30, "monthly_income": 50000, "approved_limit": 1800000,
+    "phone_number": "9876543210",
+})))]
 struct Registered {
     customer_id: i64,
+    /// First and last name.
     name: String,
+    /// Years.
     age: u8,
+    /// Rupees.
     monthly_income: Number,
+    /// Rupees: 36 times the income, to the nearest lakh.
     approved_limit: Number,
     phone_number: String,
 }
 
-pub(in crate::http) async fn register(
+fn income() -> Object {
+    amount("Rupees a month, over 0.", 1_000_000_000)
+}
+
+/// Register a customer
+///
+/// The approved limit follows from the income.
+#[utoipa::path(post, path = "/register", tag = "originals", request_body = Request<'static>,
+    responses(
+        (status = 201, description = "The customer is registered.", body = Registered),
+        (status = 409, description = "The phone number belongs to another customer.", body = ProblemDocument,
+         content_type = "application/problem+json"),
+    ))]
+pub(super) async fn register(
     State(api): State<Api>,
     Extension(origin): Extension<Origin>,
     respond_async: Option<RespondAsync>,

@@ -9,45 +9,85 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa::openapi::Object;
 
 use crate::commands::{Answer, Origin, Rendered, Repayment};
 use crate::http::Api;
 use crate::http::body::{Field, Fields, number, string, text};
 use crate::http::consistency::RespondAsync;
 use crate::http::idempotency::Submission;
-use crate::http::number::Number;
+use crate::http::number::{Number, amount};
 use crate::http::parameters::Parameters;
-use crate::http::problem::Problem;
+use crate::http::problem::{Problem, ProblemDocument};
 use crate::http::queries::{PathText, path_id};
 
-#[derive(Deserialize)]
+/// What was paid.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = Repayment, examples(json!({"amount": 8884.88, "paid_on": "2026-03-31", "reference": "UPI 4471"})))]
 struct Request<'a> {
     #[serde(borrow)]
+    #[schema(schema_with = paid)]
     amount: Field<'a>,
+    /// The day it was paid; today unless told. Not in the future, nor before the loan's start or an earlier repayment.
     #[serde(borrow)]
+    #[schema(value_type = Option<String>, format = Date)]
     paid_on: Field<'a>,
+    /// What the payer or the bank calls it.
     #[serde(borrow)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 100)]
     reference: Field<'a>,
 }
 
-#[derive(Serialize)]
+fn paid() -> Object {
+    amount("Rupees, over 0, at most two decimals, and at most what is outstanding.", 10_000_000_000)
+}
+
+/// How the repayment was used, and what is left.
+#[derive(Serialize, ToSchema)]
+#[schema(as = RepaymentReceived, examples(json!({
+    "repayment_id": 91, "loan_id": 783, "customer_id": 301, "amount": 8884.88, "interest": 1000, "principal": 7884.88,
+    "paid_on": "2026-03-31", "reference": "UPI 4471", "outstanding": 97733.65, "outstanding_principal": 92115.12,
+    "instalments_paid": 1, "settled": false,
+})))]
 struct Received {
     repayment_id: i64,
     loan_id: i64,
     customer_id: i64,
+    /// Rupees; `interest` and `principal` are its parts.
     amount: Number,
+    /// Rupees.
     interest: Number,
+    /// Rupees.
     principal: Number,
+    #[schema(format = Date)]
     paid_on: String,
     reference: Option<String>,
+    /// Rupees that are still to be paid, interest included.
     outstanding: Number,
+    /// Rupees of them that are principal.
     outstanding_principal: Number,
+    /// Instalments that are paid in full.
     instalments_paid: u16,
+    /// Whether nothing is left to pay.
     settled: bool,
 }
 
-pub(in crate::http) async fn repay(
+/// Take a repayment
+///
+/// Instalments are paid in their order, each one's interest before its principal; partial and early payments are
+/// taken.
+#[utoipa::path(post, path = "/v1/loans/{loan_id}/repayments", tag = "loans", request_body = Request<'static>,
+    params(("loan_id" = i64, Path, description = "The loan.", example = 783)),
+    responses(
+        (status = 201, description = "The repayment is taken.", body = Received),
+        (status = 404, description = "There is no such loan.", body = ProblemDocument,
+         content_type = "application/problem+json"),
+        (status = 409, description = "The loan is settled, or the repayment does not fit it.", body = ProblemDocument,
+         content_type = "application/problem+json"),
+    ))]
+pub(super) async fn repay(
     State(api): State<Api>,
     Extension(origin): Extension<Origin>,
     respond_async: Option<RespondAsync>,

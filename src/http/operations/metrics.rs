@@ -8,9 +8,12 @@ use crate::http::problem::Problem;
 use crate::metrics::{CONTENT_TYPE, render};
 use crate::status::status;
 
-pub(in crate::http) async fn metrics(
-    State(api): State<Api>,
-) -> Result<([(HeaderName, &'static str); 1], String), Problem> {
+/// Metrics
+#[utoipa::path(get, path = "/metrics", tag = "service", responses(
+    (status = 200, description = "For Prometheus, as OpenMetrics text.", body = String,
+     content_type = "application/openmetrics-text", example = json!("credit_log_head_position 1042\n# EOF\n")),
+))]
+pub(super) async fn metrics(State(api): State<Api>) -> Result<([(HeaderName, &'static str); 1], String), Problem> {
     let status = status(&api.replay.log, &api.read_models).await?;
     let text = render(&status).map_err(|_| Problem::unavailable())?;
     Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], text))

@@ -6,29 +6,44 @@ mod metrics;
 mod parked;
 mod projections;
 
-pub(super) use credit_score::credit_score;
-pub(super) use metrics::metrics;
-pub(super) use parked::{parked, redrive};
-pub(super) use projections::{cancel, list, rebuild};
-
 use ::projections::Projection;
 use aggregates::ids::CustomerId;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
+use super::Api;
 use super::body::{Field, Fields, JsonBody, integer};
+use super::openapi::{operation, query};
 use super::problem::Problem;
 use super::queries::PathText;
+
+/// Their routes.
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::default()
+        .routes(query(routes!(credit_score::credit_score)))
+        .routes(operation(routes!(projections::list)))
+        .routes(operation(routes!(projections::rebuild, projections::cancel)))
+        .routes(operation(routes!(parked::parked)))
+        .routes(operation(routes!(parked::redrive)))
+        .routes(operation(routes!(metrics::metrics)))
+}
 
 /// A projection in a path.
 fn projection(PathText(name): &PathText) -> Result<Projection, Problem> {
     Projection::from_name(name).ok_or_else(|| Problem::not_found("projection", name))
 }
 
-#[derive(Deserialize)]
+/// One customer, or all of them.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(examples(json!({"customer_id": 301}), json!({})))]
 struct OneCustomer<'a> {
+    /// All customers unless told.
     #[serde(borrow, default, deserialize_with = "given")]
+    #[schema(value_type = i64, minimum = 1, required = false)]
     customer_id: Field<'a>,
 }
 

@@ -4,28 +4,41 @@ use ::projections::{Target, parked as parked_customers};
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
+use utoipa::ToSchema;
 
-use super::{one_customer, projection};
+use super::{OneCustomer, one_customer, projection};
 use crate::http::Api;
 use crate::http::body::JsonBody;
 use crate::http::parameters::{Page, Parameters, cursor};
-use crate::http::problem::Problem;
+use crate::http::problem::{Problem, ProblemDocument};
 use crate::http::queries::PathText;
 
-#[derive(Serialize)]
-pub(in crate::http) struct ParkedList {
+/// A page of customers whose events are withheld.
+#[derive(Serialize, ToSchema)]
+#[schema(examples(json!({"items": [{
+    "customer_id": 301, "position": 1042, "event_type": "LoanOpened", "error": "missing field `tenure`", "attempts": 3,
+    "parked_at": "2026-03-31T09:30:00+00:00", "tried_at": "2026-03-31T09:45:00+00:00",
+}], "next_cursor": null})))]
+pub(super) struct ParkedList {
     items: Vec<Parked>,
+    /// Continues the list; null on its last page.
     next_cursor: Option<String>,
 }
 
-#[derive(Serialize)]
+/// A customer whose events are withheld, from one that could not be applied.
+#[derive(Serialize, ToSchema)]
 struct Parked {
     customer_id: i64,
+    /// The event's place in the log.
     position: i64,
     event_type: String,
+    /// Why it could not be applied.
     error: String,
+    /// How often it was tried.
     attempts: i32,
+    #[schema(format = DateTime)]
     parked_at: String,
+    #[schema(format = DateTime)]
     tried_at: String,
 }
 
@@ -43,8 +56,10 @@ impl From<parked_customers::Parked> for Parked {
     }
 }
 
-#[derive(Serialize)]
-pub(in crate::http) struct Redriven {
+/// What came of trying again.
+#[derive(Serialize, ToSchema)]
+#[schema(examples(json!({"redriven": [301], "parked": [], "more": false})))]
+pub(super) struct Redriven {
     /// Customers that go on.
     redriven: Vec<i64>,
     /// Customers that are parked still.
@@ -53,7 +68,19 @@ pub(in crate::http) struct Redriven {
     more: bool,
 }
 
-pub(in crate::http) async fn parked(
+/// List the customers whose events are withheld
+#[utoipa::path(get, path = "/v1/projections/{name}/parked", tag = "projections", operation_id = "list_parked",
+    params(
+        ("name" = String, Path, description = "The read model.", example = "loans"),
+        ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before."),
+        ("limit" = Option<u8>, Query, description = "Items at most.", minimum = 1, maximum = 100, example = 20),
+    ),
+    responses(
+        (status = 200, description = "A page of them.", body = ParkedList),
+        (status = 404, description = "There is no such read model.", body = ProblemDocument,
+         content_type = "application/problem+json"),
+    ))]
+pub(super) async fn parked(
     State(api): State<Api>,
     name: PathText,
     mut parameters: Parameters,
@@ -67,7 +94,20 @@ pub(in crate::http) async fn parked(
     Ok(Json(ParkedList { items: found.into_iter().map(Parked::from).collect(), next_cursor }))
 }
 
-pub(in crate::http) async fn redrive(
+/// Apply withheld events again
+///
+/// Without a body, or with `{}`, those of up to a hundred customers.
+#[utoipa::path(post, path = "/v1/projections/{name}/redrive", tag = "projections",
+    params(("name" = String, Path, description = "The read model.", example = "loans")),
+    request_body = Option<OneCustomer<'static>>,
+    responses(
+        (status = 200, description = "Who goes on, and who is parked still.", body = Redriven),
+        (status = 404, description = "There is no such read model, or no such customer.", body = ProblemDocument,
+         content_type = "application/problem+json"),
+        (status = 409, description = "This version of the service is outdated.", body = ProblemDocument,
+         content_type = "application/problem+json"),
+    ))]
+pub(super) async fn redrive(
     State(api): State<Api>,
     name: PathText,
     parameters: Parameters,

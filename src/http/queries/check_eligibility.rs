@@ -1,32 +1,55 @@
 //! `POST /check-eligibility`: what a decision would be, without taking it.
 
-use aggregates::policy::decision::Reason;
 use axum::Json;
 use axum::extract::State;
 use projections::credit_profiles;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::http::Api;
-use crate::http::application::{self, Suggestion};
+use crate::http::application::{self, LoanRequest, Reason, Suggestion};
 use crate::http::body::JsonBody;
 use crate::http::consistency::Fresh;
 use crate::http::number::Number;
-use crate::http::problem::Problem;
+use crate::http::problem::{Problem, ProblemDocument};
 
-#[derive(Serialize)]
-pub(in crate::http) struct Eligibility {
+/// What a decision would be.
+#[derive(Serialize, ToSchema)]
+#[schema(examples(json!({
+    "customer_id": 301, "approval": true, "interest_rate": 10, "corrected_interest_rate": 12, "tenure": 12,
+    "monthly_installment": 8884.88, "credit_score": 50,
+    "reasons": [{"code": "rate_corrected", "message": "The credit score asks for a rate of 12% at least."}],
+    "alternatives": [],
+})))]
+pub(super) struct Eligibility {
     customer_id: i64,
     approval: bool,
+    /// Percent a year, as asked for.
     interest_rate: Number,
+    /// Percent a year: the rate asked for, or the lowest that the score borrows at.
     corrected_interest_rate: Number,
+    /// Months.
     tenure: u16,
+    /// Rupees, at the corrected rate.
     monthly_installment: Number,
+    /// 0 to 100.
     credit_score: Number,
+    /// All that apply, the gravest first.
     reasons: Vec<Reason>,
+    /// For a decline: single changes that would pass.
     alternatives: Vec<Suggestion>,
 }
 
-pub(in crate::http) async fn check_eligibility(
+/// Ask whether a loan would be granted
+///
+/// Has no effect.
+#[utoipa::path(post, path = "/check-eligibility", tag = "originals", request_body = LoanRequest<'static>,
+    responses(
+        (status = 200, description = "What the decision would be.", body = Eligibility),
+        (status = 404, description = "There is no such customer.", body = ProblemDocument,
+         content_type = "application/problem+json"),
+    ))]
+pub(super) async fn check_eligibility(
     State(api): State<Api>,
     fresh: Fresh,
     body: JsonBody,
@@ -45,6 +68,6 @@ pub(in crate::http) async fn check_eligibility(
         monthly_installment: Number(assessment.instalment.amount()),
         credit_score: Number(assessment.score.value),
         alternatives: assessment.alternatives.into_iter().map(Suggestion::from).collect(),
-        reasons: assessment.reasons,
+        reasons: assessment.reasons.into_iter().map(Reason::from).collect(),
     }))
 }

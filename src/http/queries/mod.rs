@@ -3,14 +3,23 @@
 mod check_eligibility;
 mod view_loan;
 
-pub(super) use check_eligibility::check_eligibility;
-pub(super) use view_loan::{view_loan, view_loans};
-
 use aggregates::Invalid;
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
+use super::Api;
+use super::openapi::query;
 use super::problem::Problem;
+
+/// Their routes.
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::default()
+        .routes(query(routes!(check_eligibility::check_eligibility)))
+        .routes(query(routes!(view_loan::view_loan)))
+        .routes(query(routes!(view_loan::view_loans)))
+}
 
 /// The one parameter of a path, as text.
 pub(super) struct PathText(pub(super) String);

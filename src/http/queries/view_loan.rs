@@ -6,38 +6,57 @@ use axum::extract::State;
 use projections::loans::{Borrower, LoanView};
 use projections::{customers, loans};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{PathText, path_id};
 use crate::http::Api;
 use crate::http::consistency::Fresh;
 use crate::http::number::Number;
-use crate::http::problem::Problem;
+use crate::http::problem::{Problem, ProblemDocument};
 
-#[derive(Serialize)]
-pub(in crate::http) struct LoanWithCustomer {
+/// A loan and who borrowed it.
+#[derive(Serialize, ToSchema)]
+#[schema(examples(json!({
+    "loan_id": 783,
+    "customer": {"id": 301, "first_name": "Asha", "last_name": "Rao", "phone_number": "9876543210", "age": 30},
+    "loan_amount": 100000, "interest_rate": 12, "monthly_installment": 8884.88, "tenure": 12,
+})))]
+pub(super) struct LoanWithCustomer {
     loan_id: i64,
     customer: Customer,
+    /// Rupees.
     loan_amount: Number,
+    /// Percent a year.
     interest_rate: Number,
+    /// Rupees.
     monthly_installment: Number,
+    /// Months.
     tenure: i16,
 }
 
-#[derive(Serialize)]
+/// Who borrowed.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Borrower)]
 struct Customer {
     id: i64,
     first_name: String,
     last_name: String,
     phone_number: String,
+    /// Years.
     age: i16,
 }
 
-#[derive(Serialize)]
-pub(in crate::http) struct CurrentLoan {
+/// A loan that is not settled and has not ended.
+#[derive(Serialize, ToSchema)]
+pub(super) struct CurrentLoan {
     loan_id: i64,
+    /// Rupees.
     loan_amount: Number,
+    /// Percent a year.
     interest_rate: Number,
+    /// Rupees.
     monthly_installment: Number,
+    /// Instalments that are not paid in full.
     repayments_left: i16,
 }
 
@@ -67,7 +86,15 @@ impl From<LoanView> for CurrentLoan {
     }
 }
 
-pub(in crate::http) async fn view_loan(
+/// See a loan
+#[utoipa::path(get, path = "/view-loan/{loan_id}", tag = "originals",
+    params(("loan_id" = i64, Path, description = "The loan.", example = 783)),
+    responses(
+        (status = 200, description = "The loan.", body = LoanWithCustomer),
+        (status = 404, description = "There is no such loan.", body = ProblemDocument,
+         content_type = "application/problem+json"),
+    ))]
+pub(super) async fn view_loan(
     State(api): State<Api>,
     fresh: Fresh,
     loan_id: PathText,
@@ -79,7 +106,20 @@ pub(in crate::http) async fn view_loan(
     Ok(Json(found.into()))
 }
 
-pub(in crate::http) async fn view_loans(
+/// See a customer's current loans
+///
+/// All of them in one answer; `GET /v1/loans` gives pages.
+#[utoipa::path(get, path = "/view-loans/{customer_id}", tag = "originals",
+    params(("customer_id" = i64, Path, description = "The customer.", example = 301)),
+    responses(
+        (status = 200, description = "The loans.", body = [CurrentLoan], example = json!([{
+            "loan_id": 783, "loan_amount": 100000, "interest_rate": 12, "monthly_installment": 8884.88,
+            "repayments_left": 11,
+        }])),
+        (status = 404, description = "There is no such customer.", body = ProblemDocument,
+         content_type = "application/problem+json"),
+    ))]
+pub(super) async fn view_loans(
     State(api): State<Api>,
     fresh: Fresh,
     customer_id: PathText,

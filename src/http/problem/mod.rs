@@ -3,22 +3,23 @@
 //! A handler's error becomes a [`Problem`] here and nowhere else. The document is written by
 //! [`super::envelope`], which knows the request's id.
 
+mod document;
+mod of_command;
+mod of_replay;
+
 use std::any::Any;
 
-use aggregates::customer::CustomerRefusal;
 use aggregates::loan::LoanRefusal;
 use axum::http::{Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use chrono::NaiveDate;
 use serde::Serialize;
+use utoipa::ToSchema;
 
-use crate::commands::CommandError;
-use crate::history::HistoryError;
-use crate::replay::ReplayError;
-use crate::store::LoadError;
+pub(super) use document::ProblemDocument;
 
 /// A field of the request that is wrong.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FieldError {
     /// Its name in the request.
     pub field: String,
@@ -41,19 +42,6 @@ pub struct Problem {
     pub errors: Vec<FieldError>,
     /// After how many seconds to try again.
     pub retry_after: Option<u16>,
-}
-
-/// The document as it is sent.
-#[derive(Serialize)]
-pub(super) struct Document<'a> {
-    #[serde(rename = "type")]
-    kind: String,
-    title: &'a str,
-    status: u16,
-    detail: &'a str,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    errors: &'a [FieldError],
-    request_id: &'a str,
 }
 
 impl Problem {
@@ -132,6 +120,7 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "outcome-unknown", title, detail)
     }
 
+    /// What is asked for does not go together with how things are: 409.
     fn conflict(kind: &'static str, title: &'static str, field: &str, message: &str) -> Self {
         let errors = vec![FieldError { field: field.to_owned(), message: message.to_owned() }];
         Self { errors, ..Self::new(StatusCode::CONFLICT, kind, title, format!("{field} {message}.")) }
@@ -143,6 +132,26 @@ impl Problem {
         let title = "A rebuild is under way";
         let detail = "One rebuild works at a time; GET /v1/projections shows it. Try again when it has ended.";
         Self::new(StatusCode::CONFLICT, "rebuild-under-way", title, detail)
+    }
+
+    /// The thing was changed since the client read it: 412.
+    #[must_use]
+    pub fn precondition_failed(current: impl std::fmt::Display) -> Self {
+        let message = format!("names another revision than the present one, {current}");
+        let detail = format!("If-Match {message}. Read it again and decide anew.");
+        let errors = vec![FieldError { field: "If-Match".to_owned(), message }];
+        let title = "It was changed meanwhile";
+        Self { errors, ..Self::new(StatusCode::PRECONDITION_FAILED, "precondition-failed", title, detail) }
+    }
+
+    /// A change without saying of which revision: 428.
+    #[must_use]
+    pub fn precondition_required() -> Self {
+        let message = "is missing; it takes the ETag that was read";
+        let errors = vec![FieldError { field: "If-Match".to_owned(), message: message.to_owned() }];
+        let title = "If-Match is required";
+        let detail = format!("If-Match {message}.");
+        Self { errors, ..Self::new(StatusCode::PRECONDITION_REQUIRED, "precondition-required", title, detail) }
     }
 
     /// There is no rebuild to be stopped: 404.
@@ -189,18 +198,6 @@ impl Problem {
         let detail = "Something went wrong here. It has been logged under the request id.";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "An internal error", detail)
     }
-
-    /// The document, for a request.
-    pub(super) fn document<'a>(&'a self, request_id: &'a str) -> Document<'a> {
-        Document {
-            kind: format!("urn:credit-approval:problem:{}", self.kind),
-            title: self.title,
-            status: self.status.as_u16(),
-            detail: &self.detail,
-            errors: &self.errors,
-            request_id,
-        }
-    }
 }
 
 /// The problem travels as an extension; [`super::envelope`] writes it.
@@ -212,140 +209,6 @@ impl IntoResponse for Problem {
         }
         response.extensions_mut().insert(self);
         response
-    }
-}
-
-/// A command's error as a problem: the one place where the two meet.
-impl From<CommandError> for Problem {
-    fn from(error: CommandError) -> Self {
-        match &error {
-            CommandError::Customer(CustomerRefusal::NotRegistered) => Self {
-                errors: vec![FieldError { field: "customer_id".to_owned(), message: "names no customer".to_owned() }],
-                ..Self::new(
-                    StatusCode::NOT_FOUND,
-                    "not-found",
-                    "There is no such thing",
-                    "There is no customer with that customer_id.",
-                )
-            },
-            CommandError::PhoneNumberTaken => Self::conflict(
-                "phone-number-taken",
-                "The phone number is taken",
-                "phone_number",
-                "belongs to another customer",
-            ),
-            CommandError::Loan(LoanRefusal::NotOpened) => Self {
-                errors: vec![FieldError { field: "loan_id".to_owned(), message: "names no loan".to_owned() }],
-                ..Self::new(
-                    StatusCode::NOT_FOUND,
-                    "not-found",
-                    "There is no such thing",
-                    "There is no loan with that loan_id.",
-                )
-            },
-            CommandError::Loan(LoanRefusal::Settled(_)) => {
-                Self::conflict("loan-settled", "The loan is settled", "loan_id", "names a loan that is settled already")
-            }
-            CommandError::Loan(
-                refusal @ (LoanRefusal::PaidInFuture { .. }
-                | LoanRefusal::PaidBeforeStart { .. }
-                | LoanRefusal::OutOfOrder { .. }),
-            ) => Self::unfitting_repayment("paid_on", refusal),
-            CommandError::Loan(refusal @ LoanRefusal::AmountOverOutstanding { .. }) => {
-                Self::unfitting_repayment("amount", refusal)
-            }
-            CommandError::Customer(
-                CustomerRefusal::AlreadyRegistered
-                | CustomerRefusal::UnknownLoan(_)
-                | CustomerRefusal::LoanAlreadyKnown(_)
-                | CustomerRefusal::EndsBeforeStart { .. }
-                | CustomerRefusal::EndsBeyondCalendar
-                | CustomerRefusal::OutOfRange(_),
-            )
-            | CommandError::Loan(
-                LoanRefusal::AlreadyExists(_) | LoanRefusal::EndsBeforeStart { .. } | LoanRefusal::OutOfRange(_),
-            ) => Self::new(StatusCode::CONFLICT, "refused", "The command was refused", format!("{error}.")),
-            CommandError::Contention => Self {
-                retry_after: Some(1),
-                ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "contention", "Too many at once", format!("{error}."))
-            },
-            CommandError::KeyTaken => Self::still_running(),
-            CommandError::KeyReused => Self::key_reused(),
-            CommandError::Load(LoadError::Unreadable(_)) => {
-                log(&error);
-                let detail = "The customer's stream holds an event that this version cannot read. Nothing was changed.";
-                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "unreadable-stream", "The stream cannot be read", detail)
-            }
-            CommandError::Load(_) | CommandError::Id(_) | CommandError::KeyLookup(_) => {
-                log(&error);
-                Self::unavailable()
-            }
-            CommandError::Store(_) => {
-                log(&error);
-                Self::outcome_unknown()
-            }
-            CommandError::Encode(_) | CommandError::Render(_) | CommandError::Undecided => {
-                log(&error);
-                Self::internal()
-            }
-        }
-    }
-}
-
-/// A query's failure: the database did not answer.
-impl From<sqlx::Error> for Problem {
-    fn from(error: sqlx::Error) -> Self {
-        log(&error);
-        Self::unavailable()
-    }
-}
-
-/// A replay's failure.
-impl From<ReplayError> for Problem {
-    fn from(error: ReplayError) -> Self {
-        match &error {
-            ReplayError::NoSuchCustomer(id) => Self::not_found("customer_id", id),
-            ReplayError::Outdated(_) => {
-                Self::new(StatusCode::CONFLICT, "outdated", "This version is outdated", format!("{error}."))
-            }
-            ReplayError::Interrupted(_) | ReplayError::LockLost(_) => {
-                log(&error);
-                let detail = "The database does not answer. Customers that were done until then go on.".to_owned();
-                Self { detail, ..Self::unavailable() }
-            }
-            ReplayError::Cancelled
-            | ReplayError::Refused(_)
-            | ReplayError::EventsMissing { .. }
-            | ReplayError::ContentsDiffer { .. }
-            | ReplayError::Swap(_)
-            | ReplayError::NoRoom(_)
-            | ReplayError::FenceTimedOut
-            | ReplayError::Ended
-            | ReplayError::EndsSilently(_)
-            | ReplayError::Task(_) => {
-                log(&error);
-                Self::internal()
-            }
-        }
-    }
-}
-
-/// The log could not be asked about a past day.
-impl From<HistoryError> for Problem {
-    fn from(error: HistoryError) -> Self {
-        log(&error);
-        match error {
-            HistoryError::Log(_) => Self::unavailable(),
-            HistoryError::Unreadable { .. } => Self::internal(),
-        }
-    }
-}
-
-/// A sum left the range of money: within the input bounds it cannot.
-impl From<aggregates::money::OutOfRange> for Problem {
-    fn from(error: aggregates::money::OutOfRange) -> Self {
-        log(&error);
-        Self::internal()
     }
 }
 

@@ -1,0 +1,221 @@
+//! What many operations share: headers, and the problems that any of them can end in.
+
+use serde_json::json;
+use utoipa::openapi::content::ContentBuilder;
+use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::response::ResponseBuilder;
+use utoipa::openapi::schema::{Components, ObjectBuilder, Type};
+use utoipa::openapi::{Header, Object, Ref, RefOr, Required, Response};
+use utoipa::{PartialSchema, ToSchema};
+
+use crate::http::problem::ProblemDocument;
+
+const PROBLEM_JSON: &str = "application/problem+json";
+
+const X_REQUEST_ID: &str = "X-Request-Id";
+const TRACEPARENT: &str = "traceparent";
+const CONSISTENCY_TOKEN: &str = "Consistency-Token";
+const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
+const IDEMPOTENCY_REPLAYED: &str = "Idempotency-Replayed";
+const PREFER: &str = "Prefer";
+const RETRY_AFTER: &str = "Retry-After";
+
+const STILL_RUNNING: &str = "A request with the same `Idempotency-Key` is still running.";
+
+/// Of a command: its idempotency, its own wait, and the token of what it wrote.
+pub(super) fn add_command(operation: &mut Operation) {
+    for name in [IDEMPOTENCY_KEY, PREFER, TRACEPARENT] {
+        add_parameter(operation, name);
+    }
+    for response in successes(operation) {
+        response.headers.entry(CONSISTENCY_TOKEN.to_owned()).or_insert_with(|| header_ref(CONSISTENCY_TOKEN));
+        response.headers.entry(IDEMPOTENCY_REPLAYED.to_owned()).or_insert_with(|| header_ref(IDEMPOTENCY_REPLAYED));
+    }
+    // A command may have reasons of its own for a conflict.
+    if let Some(RefOr::T(conflict)) = operation.responses.responses.get_mut("409") {
+        conflict.description = format!("{} Or: {STILL_RUNNING}", conflict.description.trim_end());
+        conflict.headers.insert(RETRY_AFTER.to_owned(), header_ref(RETRY_AFTER));
+    } else {
+        add_response(operation, "409", "StillRunning");
+    }
+    add_response(operation, "422", "KeyReused");
+}
+
+/// Of a query: the wait for what a command wrote.
+pub(super) fn add_query(operation: &mut Operation) {
+    add_parameter(operation, CONSISTENCY_TOKEN);
+}
+
+/// Of all that needs a database.
+pub(super) fn add_database(operation: &mut Operation) {
+    add_response(operation, "503", "Unavailable");
+}
+
+/// Of every operation.
+pub(super) fn add_common(operation: &mut Operation) {
+    let takes_body = operation.request_body.is_some();
+    if takes_body || operation.parameters.as_ref().is_some_and(|parameters| !parameters.is_empty()) {
+        add_response(operation, "400", "BadRequest");
+    }
+    if takes_body {
+        add_response(operation, "413", "TooLarge");
+        add_response(operation, "415", "UnsupportedMediaType");
+    }
+    add_response(operation, "500", "Internal");
+    add_parameter(operation, X_REQUEST_ID);
+    for response in operation.responses.responses.values_mut() {
+        if let RefOr::T(response) = response {
+            response.headers.insert(X_REQUEST_ID.to_owned(), header_ref(X_REQUEST_ID));
+        }
+    }
+}
+
+/// What [`add_command`] and its like refer to.
+pub(super) fn add_components(components: &mut Components) {
+    components.schemas.insert(ProblemDocument::name().into_owned(), ProblemDocument::schema());
+    let mut referred = Vec::new();
+    ProblemDocument::schemas(&mut referred);
+    components.schemas.extend(referred);
+    for (name, parameter) in parameters() {
+        components.parameters.insert(name.to_owned(), RefOr::T(parameter));
+    }
+    for (name, header) in headers() {
+        components.headers.insert(name.to_owned(), RefOr::T(header));
+    }
+    for (name, response) in responses() {
+        components.responses.insert(name.to_owned(), RefOr::T(response));
+    }
+}
+
+fn add_parameter(operation: &mut Operation, name: &str) {
+    let parameters = operation.parameters.get_or_insert_default();
+    parameters.push(RefOr::Ref(Ref::new(format!("#/components/parameters/{name}"))));
+}
+
+/// Adds a response, unless the operation says more of it itself.
+fn add_response(operation: &mut Operation, status: &str, name: &str) {
+    let response = || RefOr::Ref(Ref::from_response_name(name));
+    operation.responses.responses.entry(status.to_owned()).or_insert_with(response);
+}
+
+fn header_ref(name: &str) -> RefOr<Header> {
+    RefOr::Ref(Ref::new(format!("#/components/headers/{name}")))
+}
+
+fn successes(operation: &mut Operation) -> impl Iterator<Item = &mut Response> {
+    operation.responses.responses.iter_mut().filter_map(|(status, response)| match response {
+        RefOr::T(response) if status.starts_with('2') => Some(response),
+        RefOr::T(_) | RefOr::Ref(_) => None,
+    })
+}
+
+fn text() -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::String)
+}
+
+/// Request headers.
+fn parameters() -> [(&'static str, Parameter); 5] {
+    let visible = |max| text().min_length(Some(1)).max_length(Some(max)).pattern(Some("^[!-~]+$"));
+    [
+        (
+            X_REQUEST_ID,
+            "Names the request in the answer, in the service's log and in the events it writes. What is longer or not \
+             visible is replaced by one that the service makes up.",
+            visible(128),
+            "checkout-7f3a",
+        ),
+        (
+            TRACEPARENT,
+            "The trace that the request belongs to (W3C Trace Context), carried into the events.",
+            text().max_length(Some(128)),
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        ),
+        (
+            IDEMPOTENCY_KEY,
+            "Lets the request take effect once: the same key with the same body answers as the first time, for at \
+             least 24 hours; with another body it is refused (422).",
+            visible(255),
+            "order-2026-00017",
+        ),
+        (PREFER, "`respond-async`: answer at once, without waiting for the read models.", text(), "respond-async"),
+        (
+            CONSISTENCY_TOKEN,
+            "What a command answered with: the query waits, bounded, until its read model has that.",
+            text(),
+            "c1.3.1042",
+        ),
+    ]
+    .map(|(name, description, schema, example)| {
+        let parameter = ParameterBuilder::new()
+            .name(name)
+            .parameter_in(ParameterIn::Header)
+            .required(Required::False)
+            .description(Some(description))
+            .schema(Some(schema))
+            .example(Some(json!(example)));
+        (name, parameter.build())
+    })
+}
+
+/// Response headers.
+fn headers() -> [(&'static str, Header); 4] {
+    [
+        (
+            X_REQUEST_ID,
+            "The request's id: the client's own, or one that was made up.",
+            text().build(),
+            json!("checkout-7f3a"),
+        ),
+        (
+            CONSISTENCY_TOKEN,
+            "Stands for what was written. A query that is sent it waits until it sees that.",
+            text().build(),
+            json!("c1.3.1042"),
+        ),
+        (
+            IDEMPOTENCY_REPLAYED,
+            "`true` where the answer is that of an earlier request with the same `Idempotency-Key`.",
+            text().enum_values(Some(["true"])).build(),
+            json!("true"),
+        ),
+        (
+            RETRY_AFTER,
+            "After how many seconds to try again; absent where that is not safe without an `Idempotency-Key`.",
+            ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).build(),
+            json!(1),
+        ),
+    ]
+    .map(|(name, description, schema, example): (_, _, Object, _)| {
+        let header = HeaderBuilder::new().description(Some(description)).schema(Some(schema)).example(Some(example));
+        (name, header.build())
+    })
+}
+
+/// Problems that many operations can end in.
+fn responses() -> [(&'static str, Response); 7] {
+    [
+        ("BadRequest", "The request is not valid; `errors` names each field, parameter or header.", false),
+        ("StillRunning", STILL_RUNNING, true),
+        ("TooLarge", "The body is too large.", false),
+        ("UnsupportedMediaType", "The body is of a type that is not taken.", false),
+        ("KeyReused", "The `Idempotency-Key` was used with another request.", false),
+        ("Internal", "Something went wrong in the service. It has been logged under the request's id.", false),
+        (
+            "Unavailable",
+            "A database does not answer, or the read models do not have yet what is asked for. Where `Retry-After` is \
+             missing the outcome of a command is not known: sending it again is safe with an `Idempotency-Key` only.",
+            true,
+        ),
+    ]
+    .map(|(name, description, later)| {
+        let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(ProblemDocument::name())));
+        let mut response =
+            ResponseBuilder::new().description(description).content(PROBLEM_JSON, content.build()).build();
+        response.headers.insert(X_REQUEST_ID.to_owned(), header_ref(X_REQUEST_ID));
+        if later {
+            response.headers.insert(RETRY_AFTER.to_owned(), header_ref(RETRY_AFTER));
+        }
+        (name, response)
+    })
+}
