@@ -10,6 +10,7 @@ mod consistency;
 mod envelope;
 mod health;
 mod idempotency;
+mod imports;
 mod number;
 mod openapi;
 mod operations;
@@ -32,6 +33,7 @@ use utoipa_axum::router::OpenApiRouter;
 use aggregates::policy::Policy;
 
 use crate::commands::{BusinessCalendar, Commands};
+use crate::import::jobs::Imports;
 use crate::progress::Progress;
 use crate::replay::Replay;
 
@@ -48,6 +50,8 @@ pub struct Api {
     pub replay: Replay,
     /// The read models' connections.
     pub read_models: PgPool,
+    /// Imports in the background.
+    pub imports: Imports,
     /// How far the read models have come.
     pub progress: Arc<Progress>,
     /// The policy that eligibility is answered under.
@@ -63,6 +67,7 @@ fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::with_openapi(openapi::base())
         .merge(commands::routes())
         .merge(queries::routes())
+        .merge(imports::routes())
         .merge(operations::routes())
         .merge(health::routes())
         .merge(openapi::routes())

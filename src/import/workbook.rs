@@ -26,6 +26,8 @@ use super::rows::{self, Cell, CustomerRow, LoanRow, Parsed, RawRow};
 const LAST_HEADER_ROW: u32 = 11;
 /// The last row that a spreadsheet can have.
 const LAST_ROW: u32 = 1_048_576;
+/// The longest piece of a sheet's name that is repeated in messages; spreadsheets allow 31 characters.
+const MAX_NAME_CHARS: usize = 100;
 /// What a file starts with when it is a zip archive.
 const ZIP_MAGIC: &[u8] = b"PK";
 /// What the binary formats of before 2007 start with, and encrypted workbooks.
@@ -67,6 +69,21 @@ pub fn read_loans(
     each: impl FnMut(Parsed<LoanRow>) -> ControlFlow<()>,
 ) -> Result<SheetSummary, WorkbookError> {
     read(source, Kind::Loans, |raw| rows::loan(raw, today), each)
+}
+
+/// The bytes at a file's beginning that [`refused_at_sight`] looks at.
+pub const SIGHT_BYTES: usize = 4;
+
+/// Why a file that begins like that is no workbook, if that shows at once; a sentence without its subject.
+#[must_use]
+pub fn refused_at_sight(beginning: &[u8]) -> Option<&'static str> {
+    if beginning == COMPOUND_MAGIC {
+        Some("is a workbook in an older binary format, or protected by a password; save it as a plain .xlsx")
+    } else if beginning.starts_with(ZIP_MAGIC) {
+        None
+    } else {
+        Some("is not an .xlsx workbook")
+    }
 }
 
 /// The integer that an external id is, if it is a plain positive one: `9268`, but not `LOAN_000001`.
@@ -125,7 +142,7 @@ fn read<T>(
             Err(XlsxError::NotAWorksheet(_)) => continue,
             Err(error) => return Err(damaged(error)),
         };
-        let mut sheet = Sheet::new(sheet, cells);
+        let mut sheet = Sheet::new(sheet.chars().take(MAX_NAME_CHARS).collect(), cells);
         if let Some(header) = sheet.header(kind, &mut closest)? {
             return sheet.read(&header, from_1904, parse, each);
         }
