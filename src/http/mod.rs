@@ -11,6 +11,7 @@ mod decisions;
 mod envelope;
 mod health;
 mod idempotency;
+mod imports;
 pub mod number;
 mod openapi;
 mod operations;
@@ -33,6 +34,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::backtest::Backtests;
 use crate::commands::{BusinessCalendar, Commands};
+use crate::import::jobs::Imports;
 use crate::policies::Policies;
 use crate::progress::Progress;
 use crate::replay::Replay;
@@ -50,6 +52,8 @@ pub struct Api {
     pub replay: Replay,
     /// The read models' connections.
     pub read_models: PgPool,
+    /// Imports in the background.
+    pub imports: Imports,
     /// How far the read models have come.
     pub progress: Arc<Progress>,
     /// The policies, and the one that is in force.
@@ -67,6 +71,7 @@ fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::with_openapi(openapi::base())
         .merge(commands::routes())
         .merge(queries::routes())
+        .merge(imports::routes())
         .merge(operations::routes())
         .merge(decisions::routes())
         .merge(health::routes())

@@ -90,6 +90,14 @@ pub(super) fn change_of_seen(routes: UtoipaMethodRouter<Api>) -> UtoipaMethodRou
     each(revised(command(routes)), |operation| shared::add_if_match(operation, Required::True))
 }
 
+/// Operations that take effect once for a key, in the background and not in the log at once.
+pub(super) fn keyed(routes: UtoipaMethodRouter<Api>) -> UtoipaMethodRouter<Api> {
+    each(routes, |operation| {
+        shared::add_keyed(operation);
+        shared::add_database(operation);
+    })
+}
+
 /// Operations that are answered from the read models and can wait for them.
 pub(super) fn query(routes: UtoipaMethodRouter<Api>) -> UtoipaMethodRouter<Api> {
     each(routes, |operation| {

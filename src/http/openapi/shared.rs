@@ -27,11 +27,19 @@ const STILL_RUNNING: &str = "A request with the same `Idempotency-Key` is still 
 
 /// Of a command: its idempotency, its own wait, and the token of what it wrote.
 pub(super) fn add_command(operation: &mut Operation) {
-    for name in [IDEMPOTENCY_KEY, PREFER, TRACEPARENT] {
+    for name in [PREFER, TRACEPARENT] {
         add_parameter(operation, name);
     }
     for response in successes(operation) {
         response.headers.entry(CONSISTENCY_TOKEN.to_owned()).or_insert_with(|| header_ref(CONSISTENCY_TOKEN));
+    }
+    add_keyed(operation);
+}
+
+/// Of what takes effect once for a key.
+pub(super) fn add_keyed(operation: &mut Operation) {
+    add_parameter(operation, IDEMPOTENCY_KEY);
+    for response in successes(operation) {
         response.headers.entry(IDEMPOTENCY_REPLAYED.to_owned()).or_insert_with(|| header_ref(IDEMPOTENCY_REPLAYED));
     }
     // A command may have reasons of its own for a conflict.
