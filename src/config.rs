@@ -71,6 +71,8 @@ pub enum Command {
     Backtest(Backtest),
     /// Ask a running service for its health; exit status 0 when it is ready.
     Health(Health),
+    /// Print the API's description (OpenAPI 3.1, JSON).
+    Openapi,
 }
 
 /// Where the data is.

@@ -37,6 +37,10 @@ fn run(cli: Cli) -> Result<(), Box<dyn Error>> {
             Command::Verify(verify) => Ok(ops::verify::verify(&verify).await?),
             Command::Backtest(backtest) => Ok(ops::backtest::backtest(&backtest).await?),
             Command::Health(health) => Ok(ops::health::health(&health).await?),
+            Command::Openapi => {
+                ops::openapi::openapi();
+                Ok(())
+            }
         }
     })
 }

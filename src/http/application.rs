@@ -6,15 +6,15 @@ use aggregates::policy::decision::{self, Application};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa::openapi::Object;
-use utoipa::openapi::schema::{ObjectBuilder, Type};
 
 use super::body::{Field, Fields, JsonBody, boolean, integer, number};
-use super::number::{Number, amount};
+use super::number::Number;
+use super::openapi::inputs::{amount, rate};
 use super::problem::Problem;
 
 /// Who asks for what.
 #[derive(Deserialize, ToSchema)]
-#[schema(examples(json!({"customer_id": 301, "loan_amount": 100000, "interest_rate": 12, "tenure": 12})))]
+#[schema(examples(json!({"customer_id": 10001, "loan_amount": 100000, "interest_rate": 12, "tenure": 12})))]
 pub(super) struct LoanRequest<'a> {
     #[serde(borrow)]
     #[schema(value_type = i64, minimum = 1)]
@@ -38,12 +38,6 @@ pub(super) struct LoanRequest<'a> {
 /// The schema of the amount of a loan in a request.
 pub(super) fn loan_amount() -> Object {
     amount("Rupees, over 0, at most two decimals.", 10_000_000_000)
-}
-
-/// The schema of a rate in a request.
-pub(super) fn rate() -> Object {
-    let rate = ObjectBuilder::new().schema_type(Type::Number).minimum(Some(0)).maximum(Some(100));
-    rate.description(Some("Percent a year, at most four decimals.")).build()
 }
 
 /// Who asks for what.

@@ -6,8 +6,8 @@ use std::borrow::Cow;
 
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
+use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
-use utoipa::openapi::{Object, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
 /// The longest number that is looked at, in characters.
@@ -40,12 +40,6 @@ impl ToSchema for Number {
     fn name() -> Cow<'static, str> {
         Cow::Borrowed("Number")
     }
-}
-
-/// The schema of an amount in a request: rupees over 0 with at most two decimals, up to `maximum`.
-pub(super) fn amount(description: &str, maximum: u64) -> Object {
-    let amount = ObjectBuilder::new().schema_type(Type::Number).description(Some(description));
-    amount.exclusive_minimum(Some(0)).maximum(Some(maximum)).build()
 }
 
 /// Parses the text of a JSON number exactly; nothing is rounded.

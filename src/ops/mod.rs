@@ -5,6 +5,7 @@ pub mod generate;
 pub mod health;
 pub mod import;
 pub mod migrate;
+pub mod openapi;
 pub mod projections;
 pub mod rebuild;
 pub mod serve;

@@ -19,6 +19,7 @@ mod held_log;
 mod idempotency;
 mod import;
 mod loan_life;
+mod openapi;
 mod parking;
 mod process;
 mod projections_status;

@@ -3,6 +3,7 @@
 //! A handler says what is its own, in `#[utoipa::path(…)]`; what many share is said once, in [`shared`], and added here
 //! by what a route does: [`command`], [`query`] or [`operation`]. A route that is none of them needs no database.
 
+pub(super) mod inputs;
 mod pages;
 mod shared;
 

@@ -23,7 +23,7 @@ use crate::http::queries::{PathText, path_id};
 /// A score, and all that it is made of.
 #[derive(Serialize, ToSchema)]
 #[schema(examples(json!({
-    "customer_id": 301, "as_of": "2026-03-31", "credit_score": 74.89, "rule": "components",
+    "customer_id": 10001, "as_of": "2026-03-31", "credit_score": 74.89, "rule": "components",
     "components": [
         {"name": "on_time", "weight": 40, "points": 40,
          "inputs": {"instalments_paid_on_time": 2, "instalments_due": 2}},
@@ -33,9 +33,9 @@ use crate::http::queries::{PathText, path_id};
          "inputs": {"current_loans_amount": 370000, "approved_limit": 1800000}},
     ],
     "minimum_interest_rate": 0, "policy": "standard-1",
-    "policy_digest": "sha256:0d9a7f6c3e5b18240d9a7f6c3e5b18240d9a7f6c3e5b18240d9a7f6c3e5b1824",
+    "policy_digest": "b86d3bf056d2e03ca3bbf9dd2e2a7772fc20552c0f034e4209cde0b38a4e07ce",
     "monthly_income": 50000, "approved_limit": 1800000, "current_loans_amount": 370000, "current_instalments": 17150.39,
-    "loans": [{"loan_id": 783, "loan_amount": 370000, "monthly_installment": 17150.39, "tenure": 24,
+    "loans": [{"loan_id": 10001, "loan_amount": 370000, "monthly_installment": 17150.39, "tenure": 24,
                "started_on": "2026-01-15", "ends_on": "2028-01-15", "current": true}],
 })))]
 pub(super) struct CreditScore {
@@ -48,10 +48,11 @@ pub(super) struct CreditScore {
     /// All of them, also where a fixed rule overrode their sum.
     components: Vec<ScoreComponent>,
     /// Percent a year, the lowest that the score borrows at; null where it is too low for any.
+    #[schema(required)]
     minimum_interest_rate: Option<Number>,
     /// The policy's id and version.
     policy: String,
-    /// Of the policy's rules: the same rules, the same digest.
+    /// SHA-256 of the policy's rules: the same rules, the same digest.
     policy_digest: String,
     /// Rupees.
     monthly_income: Number,
@@ -134,7 +135,7 @@ struct Loan {
 /// With each component's inputs and points, under the service's policy, today or on any past day.
 #[utoipa::path(get, path = "/v1/customers/{customer_id}/credit-score", tag = "customers",
     params(
-        ("customer_id" = i64, Path, description = "The customer.", example = 301),
+        ("customer_id" = i64, Path, description = "The customer.", example = 10001),
         ("as_of" = Option<String>, Query, format = Date, description = "The day, today or earlier; today unless told.",
          example = "2026-03-31"),
     ),

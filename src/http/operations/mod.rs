@@ -38,7 +38,7 @@ fn projection(PathText(name): &PathText) -> Result<Projection, Problem> {
 /// One customer, or all of them.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(examples(json!({"customer_id": 301}), json!({})))]
+#[schema(examples(json!({"customer_id": 10001}), json!({})))]
 struct OneCustomer<'a> {
     /// All customers unless told.
     #[serde(borrow, default, deserialize_with = "given")]

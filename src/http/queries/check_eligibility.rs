@@ -16,9 +16,12 @@ use crate::http::problem::{Problem, ProblemDocument};
 /// What a decision would be.
 #[derive(Serialize, ToSchema)]
 #[schema(examples(json!({
-    "customer_id": 301, "approval": true, "interest_rate": 10, "corrected_interest_rate": 12, "tenure": 12,
+    "customer_id": 10001, "approval": true, "interest_rate": 10, "corrected_interest_rate": 12, "tenure": 12,
     "monthly_installment": 8884.88, "credit_score": 50,
-    "reasons": [{"code": "rate_corrected", "message": "The credit score asks for a rate of 12% at least."}],
+    "reasons": [{
+        "code": "rate_corrected",
+        "message": "Approved at 12% a year: the lowest rate for a credit score of 50.00.",
+    }],
     "alternatives": [],
 })))]
 pub(super) struct Eligibility {
