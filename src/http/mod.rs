@@ -1,9 +1,10 @@
 //! HTTP: parses requests into the domain's types, calls one thing, renders the answer.
 //!
-//! `commands` write and `queries` read; `decisions` explain and ask what would have been; `operations` are for operators.
-//! None decides anything nor holds SQL. Every error leaves as a problem document ([`problem`]).
+//! `commands` write and `queries` read; `decisions` explain and ask what would have been; `operations` are for operators,
+//! `audit` for auditors. None decides anything nor holds SQL. Every error leaves as a problem document ([`problem`]).
 
 pub(crate) mod application;
+mod audit;
 mod body;
 mod commands;
 mod consistency;
@@ -11,6 +12,7 @@ mod decisions;
 mod envelope;
 mod health;
 mod idempotency;
+mod if_none_match;
 mod imports;
 pub mod number;
 mod openapi;
@@ -46,7 +48,7 @@ const MAX_BODY_BYTES: usize = 64 * 1024;
 pub struct Api {
     /// Executes commands.
     pub commands: Arc<Commands>,
-    /// The log's connections, for the health check alone.
+    /// The log's connections, for auditors and the health check.
     pub log: PgPool,
     /// Replays read models.
     pub replay: Replay,
@@ -72,6 +74,7 @@ fn routes() -> OpenApiRouter<Api> {
         .merge(commands::routes())
         .merge(queries::routes())
         .merge(imports::routes())
+        .merge(audit::routes())
         .merge(operations::routes())
         .merge(decisions::routes())
         .merge(health::routes())

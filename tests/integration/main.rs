@@ -7,6 +7,7 @@
 )]
 
 mod as_of;
+mod audit;
 mod bad_input;
 mod chaos;
 mod concurrency;
@@ -18,9 +19,12 @@ mod gaps;
 mod held_log;
 mod idempotency;
 mod import;
+mod lists;
 mod loan_life;
+mod loan_shown;
 mod openapi;
 mod parking;
+mod plans;
 mod process;
 mod projections_status;
 mod read_your_writes;
