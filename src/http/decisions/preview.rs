@@ -9,9 +9,10 @@ use utoipa::ToSchema;
 
 use super::explained::Explained;
 use crate::http::Api;
-use crate::http::application::{asked_for, loan_amount, rate};
+use crate::http::application::{asked_for, loan_amount};
 use crate::http::body::{Field, Fields, JsonBody, integer, string};
 use crate::http::consistency::Fresh;
+use crate::http::openapi::inputs::rate;
 use crate::http::operations::credit_score::{past_day, past_profile};
 use crate::http::parameters::Parameters;
 use crate::http::problem::{Problem, ProblemDocument};
