@@ -5,6 +5,7 @@
 
 pub mod app;
 pub mod audit;
+pub mod backtest;
 pub mod bus;
 pub mod commands;
 pub mod config;
@@ -16,6 +17,7 @@ pub mod http;
 pub mod import;
 pub mod metrics;
 pub mod ops;
+pub mod policies;
 pub mod progress;
 pub mod projector;
 pub mod relay;

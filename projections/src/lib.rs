@@ -13,6 +13,7 @@ pub mod compare;
 pub mod credit_profiles;
 pub mod customer;
 pub mod customers;
+pub mod decisions;
 pub mod event;
 pub mod keyset;
 pub mod loans;
@@ -43,11 +44,13 @@ pub enum Projection {
     Loans,
     /// All that eligibility needs of a customer.
     CreditProfiles,
+    /// Every decision with all that it was taken from.
+    Decisions,
 }
 
 impl Projection {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Customers, Self::Loans, Self::CreditProfiles];
+    pub const ALL: [Self; 4] = [Self::Customers, Self::Loans, Self::CreditProfiles, Self::Decisions];
 
     /// The name that checkpoints, consumers and operators use.
     #[must_use]
@@ -56,6 +59,7 @@ impl Projection {
             Self::Customers => "customers",
             Self::Loans => "loans",
             Self::CreditProfiles => "credit_profiles",
+            Self::Decisions => "decisions",
         }
     }
 
@@ -70,6 +74,7 @@ impl Projection {
     #[must_use]
     pub const fn version(self) -> i16 {
         match self {
+            Self::Decisions => 1,
             Self::Customers => 2,
             Self::Loans | Self::CreditProfiles => 3,
         }
@@ -82,6 +87,7 @@ impl Projection {
             Self::Customers => 0,
             Self::Loans => 1,
             Self::CreditProfiles => 2,
+            Self::Decisions => 3,
         }
     }
 }

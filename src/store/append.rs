@@ -45,6 +45,7 @@ struct ImportedColumns {
     source_keys: Vec<String>,
     ids: Vec<i64>,
     digests: Vec<Vec<u8>>,
+    imports: Vec<Option<i64>>,
 }
 
 /// Why nothing was appended.
@@ -78,10 +79,10 @@ const INSERT_RESERVATIONS: &str = "
 numbers as (
     insert into phone_numbers (phone_number, customer_id) select * from unnest($8::text[], $9::bigint[])
 ), imported as (
-    insert into imported_rows (kind, source_key, id, digest)
-    select * from unnest($10::text[], $11::text[], $12::bigint[], $13::bytea[])
+    insert into imported_rows (kind, source_key, id, digest, import_id)
+    select * from unnest($10::text[], $11::text[], $12::bigint[], $13::bytea[], $14::bigint[])
 ), released as (
-    delete from phone_numbers held using unnest($14::text[], $15::bigint[]) as given_back (phone_number, customer_id)
+    delete from phone_numbers held using unnest($15::text[], $16::bigint[]) as given_back (phone_number, customer_id)
     where held.phone_number = given_back.phone_number and held.customer_id = given_back.customer_id
 )";
 
@@ -89,7 +90,7 @@ numbers as (
 const INSERT_ANSWER: &str = "
 remembered as (
     insert into idempotency_keys (idempotency_key, request_digest, status, answer, revision, partition, position)
-    select $16, $17, $18, $19, $20, $21, coalesce(max(position), $22) from appended
+    select $17, $18, $19, $20, $21, $22, coalesce(max(position), $23) from appended
 )";
 
 impl Append {
@@ -126,12 +127,20 @@ impl Append {
         self.released.push(phone_number, customer_id);
     }
 
-    /// Remembers in the same transaction which id a row of a workbook became.
-    pub fn remember_imported(&mut self, kind: &str, source_key: String, id: i64, digest: Vec<u8>) {
+    /// Remembers in the same transaction which id a row of a workbook became, and by which background import.
+    pub fn remember_imported(
+        &mut self,
+        kind: &str,
+        source_key: String,
+        id: i64,
+        digest: Vec<u8>,
+        import: Option<i64>,
+    ) {
         self.imported.kinds.push(kind.to_owned());
         self.imported.source_keys.push(source_key);
         self.imported.ids.push(id);
         self.imported.digests.push(digest);
+        self.imported.imports.push(import);
     }
 
     /// Remembers in the same transaction what the request behind the events is answered.
@@ -200,6 +209,7 @@ pub async fn append(pool: &PgPool, append: &Append) -> Result<i64, AppendError> 
             .bind(&imported.source_keys)
             .bind(&imported.ids)
             .bind(&imported.digests)
+            .bind(&imported.imports)
             .bind(&append.released.numbers)
             .bind(&append.released.customers);
     }

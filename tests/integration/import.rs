@@ -7,6 +7,7 @@ use std::time::Duration;
 use credit_approval::commands::BusinessCalendar;
 use credit_approval::generate::{GenerateSpec, GeneratedFiles, generate};
 use credit_approval::import::report::Summary;
+use credit_approval::import::workbook::Source;
 use credit_approval::import::{Job, import};
 use credit_approval::store::EventLog;
 use rust_xlsxwriter::{ExcelDateTime, Format, Workbook};
@@ -39,11 +40,12 @@ impl Drop for Scratch {
 
 fn job(customers: Option<&Path>, loans: Option<&Path>) -> Job {
     Job {
-        customers: customers.map(Path::to_owned),
-        loans: loans.map(Path::to_owned),
+        customers: customers.map(Source::from),
+        loans: loans.map(Source::from),
         dry_run: false,
         notices: None,
         today: BusinessCalendar(chrono::FixedOffset::east_opt(0).unwrap()).today(),
+        import: None,
     }
 }
 

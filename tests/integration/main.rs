@@ -22,6 +22,7 @@ mod import;
 mod lists;
 mod loan_life;
 mod loan_shown;
+mod openapi;
 mod parking;
 mod plans;
 mod process;

@@ -41,7 +41,8 @@ async fn a_live_system_is_clean_at_every_moment() {
     assert_eq!(found.customers, there_are("read_models.customers").await);
     assert_eq!(found.decisions, there_are("events where event_type in ('LoanApproved', 'LoanDeclined')").await);
     let rows = "(select 1 from read_models.customers union all select 1 from read_models.loans
-                 union all select 1 from read_models.credit_profiles) one";
+                 union all select 1 from read_models.credit_profiles
+                 union all select 1 from read_models.decisions) one";
     assert_eq!((found.rows, found.parked), (there_are(rows).await, 0));
     app.stop().await;
 }
@@ -84,7 +85,8 @@ impl Data {
              create table kept.events as select * from events;
              create table kept.customers as select * from read_models.customers;
              create table kept.loans as select * from read_models.loans;
-             create table kept.credit_profiles as select * from read_models.credit_profiles",
+             create table kept.credit_profiles as select * from read_models.credit_profiles;
+             create table kept.decisions as select * from read_models.decisions",
         )
         .await;
         assert_clean(&pool).await;
@@ -105,7 +107,9 @@ impl Data {
                  delete from read_models.loans;
                  insert into read_models.loans select * from kept.loans;
                  delete from read_models.credit_profiles;
-                 insert into read_models.credit_profiles select * from kept.credit_profiles"
+                 insert into read_models.credit_profiles select * from kept.credit_profiles;
+                 delete from read_models.decisions;
+                 insert into read_models.decisions select * from kept.decisions"
             ),
         )
         .await;

@@ -27,11 +27,19 @@ const STILL_RUNNING: &str = "A request with the same `Idempotency-Key` is still 
 
 /// Of a command: its idempotency, its own wait, and the token of what it wrote.
 pub(super) fn add_command(operation: &mut Operation) {
-    for name in [IDEMPOTENCY_KEY, PREFER, TRACEPARENT] {
+    for name in [PREFER, TRACEPARENT] {
         add_parameter(operation, name);
     }
     for response in successes(operation) {
         response.headers.entry(CONSISTENCY_TOKEN.to_owned()).or_insert_with(|| header_ref(CONSISTENCY_TOKEN));
+    }
+    add_keyed(operation);
+}
+
+/// Of what takes effect once for a key.
+pub(super) fn add_keyed(operation: &mut Operation) {
+    add_parameter(operation, IDEMPOTENCY_KEY);
+    for response in successes(operation) {
         response.headers.entry(IDEMPOTENCY_REPLAYED.to_owned()).or_insert_with(|| header_ref(IDEMPOTENCY_REPLAYED));
     }
     // A command may have reasons of its own for a conflict.
@@ -143,26 +151,25 @@ fn text() -> ObjectBuilder {
 
 /// Request headers.
 fn parameters() -> [(&'static str, Parameter); 5] {
-    let visible = |max| text().min_length(Some(1)).max_length(Some(max)).pattern(Some("^[!-~]+$"));
     [
         (
             X_REQUEST_ID,
             "Names the request in the answer, in the service's log and in the events it writes. What is longer or not \
              visible is replaced by one that the service makes up.",
-            visible(128),
+            text(),
             "checkout-7f3a",
         ),
         (
             TRACEPARENT,
             "The trace that the request belongs to (W3C Trace Context), carried into the events.",
-            text().max_length(Some(128)),
+            text(),
             "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
         ),
         (
             IDEMPOTENCY_KEY,
             "Lets the request take effect once: the same key with the same body answers as the first time, for at \
              least 24 hours; with another body it is refused (422).",
-            visible(255),
+            text().min_length(Some(1)).max_length(Some(255)).pattern(Some("^[!-~]+$")),
             "order-2026-00017",
         ),
         (PREFER, "`respond-async`: answer at once, without waiting for the read models.", text(), "respond-async"),
@@ -170,7 +177,7 @@ fn parameters() -> [(&'static str, Parameter); 5] {
             CONSISTENCY_TOKEN,
             "What a command answered with: the query waits, bounded, until its read model has that.",
             text(),
-            "c1.3.1042",
+            "c1.3.0",
         ),
     ]
     .map(|(name, description, schema, example)| {

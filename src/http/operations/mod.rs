@@ -1,7 +1,7 @@
 //! Endpoints for operators and auditors: how the read models stand, rebuilding and redriving them, metrics, and what the
 //! log itself tells of a past day. Unlike queries they may look at the log; like them they decide nothing.
 
-mod credit_score;
+pub(super) mod credit_score;
 mod metrics;
 mod parked;
 mod projections;
@@ -38,7 +38,7 @@ fn projection(PathText(name): &PathText) -> Result<Projection, Problem> {
 /// One customer, or all of them.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(examples(json!({"customer_id": 301}), json!({})))]
+#[schema(examples(json!({"customer_id": 10001}), json!({})))]
 struct OneCustomer<'a> {
     /// All customers unless told.
     #[serde(borrow, default, deserialize_with = "given")]
