@@ -1,22 +1,26 @@
 //! Everything that can be asked of the read models: the statement behind it, and how a client asks for it.
 
-use aggregates::ids::{CustomerId, LoanId};
+use aggregates::ids::{CustomerId, DecisionId, LoanId};
 use aggregates::loan::LoanStatus;
 use aggregates::money::Money;
 use aggregates::person::PhoneNumber;
+use aggregates::policy::decision::Outcome;
 use chrono::{NaiveDate, NaiveTime, Utc};
 use projections::bounds::Bounds;
 use projections::customers::CustomerFilter;
+use projections::decisions::{Filter, Span};
 use projections::keyset::{Key, KeyValue, Kind, OrderColumn, PageOf};
 use projections::loans::LoanFilter;
 use projections::statement::Statement;
-use projections::{credit_profiles, customers, loans};
+use projections::{credit_profiles, customers, decisions, loans};
 use serde_json::Value;
 
 use super::filled::{CUSTOMER, CUSTOMERS, LOANS};
 use crate::support::client::application;
 
 const PAGE: u16 = 20;
+/// Decisions that a backtest reads at a time are more; what matters is the way to them.
+const BATCH: i64 = 100;
 /// A customer with as many loans as most.
 const BORROWER: i64 = 17;
 
@@ -37,6 +41,7 @@ pub(super) struct Question {
 /// All of them.
 pub(super) fn questions() -> Vec<Question> {
     let mut all = lookups();
+    all.extend(of_decisions());
     for query in CUSTOMER_LISTS {
         all.extend(customer_list(query));
     }
@@ -85,6 +90,51 @@ fn lookups() -> Vec<Question> {
         }),
         lookup(Some(eligibility), "eligibility", || credit_profiles::find_statement(customer())),
     ]
+}
+
+/// Decisions are told of, listed, and taken again by backtests.
+fn of_decisions() -> Vec<Question> {
+    let mut all = vec![Question {
+        name: "a decision".to_owned(),
+        statement: Box::new(|| decisions::find_statement(DecisionId::try_from(LOANS / 2).unwrap())),
+        asked: None,
+    }];
+    let lists = [
+        (String::new(), Filter::default()),
+        (format!("customer_id={CUSTOMER}"), Filter { customer: Some(customer()), outcome: None }),
+        ("outcome=approved".to_owned(), Filter { customer: None, outcome: Some(Outcome::Approved) }),
+        ("outcome=declined".to_owned(), Filter { customer: None, outcome: Some(Outcome::Declined) }),
+        (
+            format!("customer_id={CUSTOMER}&outcome=declined"),
+            Filter { customer: Some(customer()), outcome: Some(Outcome::Declined) },
+        ),
+    ];
+    for (query, filter) in lists {
+        for below in [i64::MAX, LOANS / 2, 1] {
+            all.push(Question {
+                name: format!("decisions, {query}, below {below}"),
+                statement: Box::new(move || decisions::list_statement(filter, below, i64::from(PAGE) + 1)),
+                asked: (below == i64::MAX).then(|| Asked::Get(format!("/v1/decisions?{query}"))),
+            });
+        }
+    }
+    let from = instant("from=2024-01-01", "from");
+    let until = instant("until=2024-02-01", "until");
+    let spans = [
+        ("all", Span::default()),
+        ("a stretch of time", Span { from, until, customer: None }),
+        ("a customer's", Span { customer: CustomerId::try_from(BORROWER).ok(), ..Span::default() }),
+    ];
+    for (what, span) in spans {
+        for behind in [None, instant("at=2024-01-15", "at").map(|at| (at, LOANS / 2))] {
+            all.push(Question {
+                name: format!("decisions to be taken again, {what}, behind {behind:?}"),
+                statement: Box::new(move || decisions::batch_statement(span, behind, BATCH)),
+                asked: None,
+            });
+        }
+    }
+    all
 }
 
 /// Filters of customers, as a client writes them.
