@@ -169,7 +169,11 @@ impl Select {
     }
 
     /// A condition on a value, where there is one: `compared` is a column and an operator.
-    pub(crate) fn compare<'v, T: Encode<'v, Postgres> + Type<Postgres> + 'v>(&mut self, compared: &str, value: Option<T>) {
+    pub(crate) fn compare<'v, T: Encode<'v, Postgres> + Type<Postgres> + 'v>(
+        &mut self,
+        compared: &str,
+        value: Option<T>,
+    ) {
         if let Some(value) = value {
             let placeholder = self.statement.push(value);
             self.holds(&format!("{compared} {placeholder}"));

@@ -43,10 +43,9 @@ fn of_customer(event: &CustomerEvent) -> String {
             changed.approved_limit
         ),
         CustomerEvent::PhoneNumberChanged(_) => "The phone number changed.".to_owned(),
-        CustomerEvent::RepaymentReversalRecorded(recorded) => format!(
-            "The reversal of repayment {} of loan {} was recorded.",
-            recorded.repayment_id, recorded.loan_id
-        ),
+        CustomerEvent::RepaymentReversalRecorded(recorded) => {
+            format!("The reversal of repayment {} of loan {} was recorded.", recorded.repayment_id, recorded.loan_id)
+        }
         CustomerEvent::LoanWriteOffRecorded(recorded) => {
             format!("The write-off of loan {} on {} was recorded.", recorded.loan_id, recorded.written_off_on)
         }
@@ -165,7 +164,8 @@ mod tests {
             let payload = std::fs::read_to_string(&path).unwrap();
             let (event_type, version) = name.split_once('-').unwrap();
             let decoded = ["customer", "loan"].into_iter();
-            let mut decoded = decoded.filter_map(|stream| LendingEvent::decode(stream, event_type, version, &payload).ok());
+            let mut decoded =
+                decoded.filter_map(|stream| LendingEvent::decode(stream, event_type, version, &payload).ok());
             events.push((name.clone(), decoded.next().unwrap_or_else(|| panic!("{name} cannot be read"))));
         }
         events.sort_by(|(one, _), (other, _)| one.cmp(other));
@@ -185,7 +185,9 @@ mod tests {
                 | CustomerEvent::CustomerImported(CustomerImported { personal, .. }),
             ) = &event
             {
-                for secret in [personal.first_name.as_str(), personal.last_name.as_str(), personal.phone_number.as_str()] {
+                for secret in
+                    [personal.first_name.as_str(), personal.last_name.as_str(), personal.phone_number.as_str()]
+                {
                     assert!(!told.contains(secret), "{name}: {told}");
                 }
             }
@@ -195,7 +197,8 @@ mod tests {
     #[test]
     fn the_sentences_read_well() {
         let told: Vec<_> = golden().iter().map(|(name, event)| format!("{name}: {}", of(event))).collect();
-        let of_name = |name: &str| told.iter().find(|line| line.starts_with(name)).map(String::as_str).unwrap_or_default();
+        let of_name =
+            |name: &str| told.iter().find(|line| line.starts_with(name)).map(String::as_str).unwrap_or_default();
         assert_eq!(of_name("PhoneNumberChanged"), "PhoneNumberChanged-1.0: The phone number changed.");
         for name in ["LoanApproved", "LoanDeclined"] {
             assert!(of_name(name).contains(": Decision "), "{}", of_name(name));

@@ -127,7 +127,9 @@ impl Parameters {
     pub(super) fn page(&mut self) -> Result<Page, Problem> {
         let limit = match self.take("limit") {
             None => DEFAULT_LIMIT,
-            Some(text) => parse_limit(&text, MAX_LIMIT).map_err(|Invalid(message)| Problem::invalid_field("limit", message))?,
+            Some(text) => {
+                parse_limit(&text, MAX_LIMIT).map_err(|Invalid(message)| Problem::invalid_field("limit", message))?
+            }
         };
         let list = self.list.clone();
         let after = match self.take("cursor") {
@@ -202,7 +204,10 @@ pub(super) fn parse_past_day(text: &str, today: NaiveDate) -> Result<NaiveDate, 
 }
 
 /// A moment: in RFC 3339's words, or a day, which stands for the moment at which it begins.
-pub(super) fn parse_instant(text: &str, begins: impl FnOnce(NaiveDate) -> DateTime<Utc>) -> Result<DateTime<Utc>, Invalid> {
+pub(super) fn parse_instant(
+    text: &str,
+    begins: impl FnOnce(NaiveDate) -> DateTime<Utc>,
+) -> Result<DateTime<Utc>, Invalid> {
     if let Ok(day) = parse_day(text) {
         return Ok(begins(day));
     }
@@ -262,7 +267,16 @@ mod tests {
         for limit in ["0", "101", "-1", "1.5", "ten", ""] {
             assert_eq!(wrong(&format!("/v1/things?limit={limit}")).await, ["limit"], "{limit}");
         }
-        for day in ["2026-02-30", "2026-1-1", "26-01-01", "-001-01-01", "+2026-01-01", "2026-01-01T00:00:00Z", "", "%202026-01-01"] {
+        for day in [
+            "2026-02-30",
+            "2026-1-1",
+            "26-01-01",
+            "-001-01-01",
+            "+2026-01-01",
+            "2026-01-01T00:00:00Z",
+            "",
+            "%202026-01-01",
+        ] {
             assert_eq!(wrong(&format!("/v1/things?since={day}")).await, ["since"], "{day}");
         }
     }

@@ -98,11 +98,7 @@ impl Run<'_> {
     }
 
     /// Sorts a chunk's rows by what the store knows of them.
-    async fn resolve_customers<'r>(
-        &self,
-        sheet: &str,
-        rows: &'r [CustomerRow],
-    ) -> Result<Resolved<'r>, ImportError> {
+    async fn resolve_customers<'r>(&self, sheet: &str, rows: &'r [CustomerRow]) -> Result<Resolved<'r>, ImportError> {
         let pool = self.log.pool();
         let keys: Vec<String> = rows.iter().map(key).collect();
         let imported = imported_before(pool, KIND, &keys).await?;

@@ -82,12 +82,7 @@ impl Run<'_> {
         self.loan_chunk(&name, &rows, &mut sheet.tally).await
     }
 
-    async fn loan_chunk(
-        &mut self,
-        sheet: &str,
-        rows: &[LoanRow],
-        tally: &mut Tally,
-    ) -> Result<(), ImportError> {
+    async fn loan_chunk(&mut self, sheet: &str, rows: &[LoanRow], tally: &mut Tally) -> Result<(), ImportError> {
         let mut unknown = Vec::new();
         let owned = self.find_owners(sheet, rows, &mut unknown).await?;
         for _ in 0..MAX_CHUNK_ATTEMPTS {
@@ -156,11 +151,7 @@ impl Run<'_> {
     }
 
     /// Sorts a chunk's rows by what the store knows of them.
-    async fn resolve_loans<'r>(
-        &self,
-        sheet: &str,
-        owned: &[Owned<'r>],
-    ) -> Result<Resolved<'r>, ImportError> {
+    async fn resolve_loans<'r>(&self, sheet: &str, owned: &[Owned<'r>]) -> Result<Resolved<'r>, ImportError> {
         let pool = self.log.pool();
         let keys: Vec<String> = owned.iter().map(key).collect();
         let imported = imported_before(pool, KIND, &keys).await?;

@@ -11,8 +11,7 @@ use crate::statement::Statement;
 use crate::{Projection, Target};
 
 /// The order in which decisions were taken.
-const AS_TAKEN: Order =
-    &[OrderColumn("decided_at", Kind::Instant), OrderColumn("decision_id", Kind::Integer)];
+const AS_TAKEN: Order = &[OrderColumn("decided_at", Kind::Instant), OrderColumn("decision_id", Kind::Integer)];
 
 /// A decision with all that it was taken from.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]

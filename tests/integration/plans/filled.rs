@@ -30,7 +30,11 @@ pub(super) async fn fill(pool: &PgPool) {
     let (one, other) = made.split_at(made.len() / 2);
     let (one, other) = (make(one), make(other));
     tokio::join!(execute(pool, &one), execute(pool, &other));
-    execute(pool, "analyze read_models.customers, read_models.loans, read_models.credit_profiles, read_models.decisions").await;
+    execute(
+        pool,
+        "analyze read_models.customers, read_models.loans, read_models.credit_profiles, read_models.decisions",
+    )
+    .await;
     let profile = serde_json::to_string(&profile()).unwrap();
     sqlx::query("update read_models.credit_profiles set profile = $1::json where customer_id = $2")
         .bind(profile)

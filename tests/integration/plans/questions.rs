@@ -82,9 +82,11 @@ fn lookups() -> Vec<Question> {
         lookup(get(format!("/v1/customers/{CUSTOMER}")), "a customer", || customers::find_statement(customer())),
         lookup(get(format!("/v1/loans/{}", loan())), "a loan", || loans::find_statement(loan())),
         lookup(get(format!("/v1/loans/{}/schedule", loan())), "a loan's schedule", || loans::find_statement(loan())),
-        lookup(get(format!("/v1/loans/{}/repayments", loan())), "a loan's repayments", || {
-            loans::find_statement(loan())
-        }),
+        lookup(
+            get(format!("/v1/loans/{}/repayments", loan())),
+            "a loan's repayments",
+            || loans::find_statement(loan()),
+        ),
         lookup(get(format!("/v1/customers/{CUSTOMER}/credit-score")), "a credit profile", || {
             credit_profiles::find_statement(customer())
         }),
@@ -214,15 +216,9 @@ fn instant(query: &str, name: &str) -> Option<chrono::DateTime<Utc>> {
 fn customer_filter(query: &str) -> CustomerFilter {
     CustomerFilter {
         phone_number: value(query, "phone_number").map(|text| PhoneNumber::try_from(text).unwrap()),
-        monthly_income: Bounds {
-            from: amount(query, "min_monthly_income"),
-            to: amount(query, "max_monthly_income"),
-        },
+        monthly_income: Bounds { from: amount(query, "min_monthly_income"), to: amount(query, "max_monthly_income") },
         min_approved_limit: amount(query, "min_approved_limit"),
-        registered_at: Bounds {
-            from: instant(query, "registered_after"),
-            to: instant(query, "registered_before"),
-        },
+        registered_at: Bounds { from: instant(query, "registered_after"), to: instant(query, "registered_before") },
     }
 }
 
