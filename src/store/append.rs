@@ -113,14 +113,7 @@ impl Append {
     }
 
     /// Remembers in the same transaction which id a row of a workbook became, and by which background import.
-    pub fn remember_imported(
-        &mut self,
-        kind: &str,
-        source_key: String,
-        id: i64,
-        digest: Vec<u8>,
-        import: Option<i64>,
-    ) {
+    pub fn remember_imported(&mut self, kind: &str, source_key: String, id: i64, digest: Vec<u8>, import: Option<i64>) {
         self.imported.kinds.push(kind.to_owned());
         self.imported.source_keys.push(source_key);
         self.imported.ids.push(id);

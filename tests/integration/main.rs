@@ -17,6 +17,7 @@ mod gaps;
 mod held_log;
 mod idempotency;
 mod import;
+mod imports;
 mod parking;
 mod process;
 mod projections_status;
