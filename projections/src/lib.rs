@@ -66,8 +66,8 @@ impl Projection {
     #[must_use]
     pub const fn version(self) -> i16 {
         match self {
-            Self::Customers => 1,
-            Self::Loans | Self::CreditProfiles => 2,
+            Self::Customers => 2,
+            Self::Loans | Self::CreditProfiles => 3,
         }
     }
 

@@ -68,6 +68,7 @@ impl KeyedRequest {
             request_digest: self.digest.to_vec(),
             status: answer.status,
             body: answer.body.clone(),
+            revision: answer.revision,
             partition: Partition::of(customer),
         }
     }
@@ -108,7 +109,7 @@ impl Commands {
         if found.request_digest != keyed.digest {
             return Err(CommandError::KeyReused);
         }
-        let answer = Answer { status: found.status, body: found.body };
+        let answer = Answer { status: found.status, body: found.body, revision: found.revision };
         let place = LogPlace { partition: found.partition, position: found.position };
         Ok(Some(Answered { answer, place, replayed: true }))
     }

@@ -15,6 +15,7 @@ mod number;
 mod openapi;
 mod operations;
 mod parameters;
+mod precondition;
 pub mod problem;
 mod queries;
 

@@ -266,6 +266,7 @@ fn record(row: &LoanRow, loan_id: LoanId) -> LoanRecord {
         ends_on: row.ends_on,
         instalments_paid_on_time: row.instalments_paid_on_time,
         settled_on: None,
+        written_off_on: None,
     }
 }
 

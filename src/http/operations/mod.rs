@@ -8,14 +8,13 @@ mod projections;
 
 use ::projections::Projection;
 use aggregates::ids::CustomerId;
-use serde::{Deserialize, Deserializer};
-use serde_json::value::RawValue;
+use serde::Deserialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Api;
-use super::body::{Field, Fields, JsonBody, integer};
+use super::body::{Field, Fields, JsonBody, given, integer};
 use super::openapi::{operation, query};
 use super::problem::Problem;
 use super::queries::PathText;
@@ -45,11 +44,6 @@ struct OneCustomer<'a> {
     #[serde(borrow, default, deserialize_with = "given")]
     #[schema(value_type = i64, minimum = 1, required = false)]
     customer_id: Field<'a>,
-}
-
-/// A null is not the same as nothing: who says "this customer" and has none does not mean everybody.
-fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Field<'de>, D::Error> {
-    <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 /// The body `{}`, or none, for all customers; `{"customer_id": 7}` for one.

@@ -11,7 +11,7 @@ mod of_replay;
 use std::any::Any;
 
 use aggregates::loan::LoanRefusal;
-use axum::http::{Method, StatusCode, Uri, header};
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use chrono::NaiveDate;
 use serde::Serialize;
@@ -43,11 +43,13 @@ pub struct Problem {
     pub errors: Vec<FieldError>,
     /// After how many seconds to try again.
     pub retry_after: Option<u16>,
+    /// The present entity tag of what was not changed.
+    pub etag: Option<String>,
 }
 
 impl Problem {
     fn new(status: StatusCode, kind: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, kind, title, detail: detail.into(), errors: Vec::new(), retry_after: None }
+        Self { status, kind, title, detail: detail.into(), errors: Vec::new(), retry_after: None, etag: None }
     }
 
     /// Fields that are wrong: 400.
@@ -136,14 +138,15 @@ impl Problem {
         Self::new(StatusCode::CONFLICT, "rebuild-under-way", title, detail)
     }
 
-    /// The thing was changed since the client read it: 412.
+    /// The thing was changed since the client read it, and has this entity tag now: 412.
     #[must_use]
-    pub fn precondition_failed(current: impl std::fmt::Display) -> Self {
+    pub fn precondition_failed(current: String) -> Self {
         let message = format!("names another revision than the present one, {current}");
         let detail = format!("If-Match {message}. Read it again and decide anew.");
         let errors = vec![FieldError { field: "If-Match".to_owned(), message }];
         let title = "It was changed meanwhile";
-        Self { errors, ..Self::new(StatusCode::PRECONDITION_FAILED, "precondition-failed", title, detail) }
+        let problem = Self::new(StatusCode::PRECONDITION_FAILED, "precondition-failed", title, detail);
+        Self { errors, etag: Some(current), ..problem }
     }
 
     /// A change without saying of which revision: 428.
@@ -208,6 +211,9 @@ impl IntoResponse for Problem {
         let mut response = self.status.into_response();
         if let Some(seconds) = self.retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        }
+        if let Some(etag) = self.etag.as_deref().and_then(|etag| HeaderValue::from_str(etag).ok()) {
+            response.headers_mut().insert(header::ETAG, etag);
         }
         response.extensions_mut().insert(self);
         response

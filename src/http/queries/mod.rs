@@ -35,6 +35,21 @@ impl<S: Send + Sync> FromRequestParts<S> for PathText {
     }
 }
 
+/// The parameters of a path with so many of them, in their order.
+pub(super) struct PathTexts<const COUNT: usize>(pub(super) [PathText; COUNT]);
+
+impl<S: Send + Sync, const COUNT: usize> FromRequestParts<S> for PathTexts<COUNT> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let malformed = || Problem::invalid_field("path", "must be UTF-8 text");
+        let named: Result<Path<Vec<(String, String)>>, _> = Path::from_request_parts(parts, state).await;
+        let Path(named) = named.map_err(|_| malformed())?;
+        let texts: Vec<_> = named.into_iter().map(|(_, text)| PathText(text)).collect();
+        texts.try_into().map(Self).map_err(|_| malformed())
+    }
+}
+
 /// An id in a path. What is no integer is a bad request; an integer that can be no id names nothing.
 pub(super) fn path_id<T: TryFrom<i64, Error = Invalid>>(
     field: &'static str,

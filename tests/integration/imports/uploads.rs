@@ -183,7 +183,9 @@ async fn the_same_workbooks_under_the_same_key_are_one_import() {
 /// A zip archive with one part, an endless repetition; answers how large it is unpacked.
 fn bomb(path: &Path, part: &str, text: &str) -> u64 {
     let mut zip = zip::ZipWriter::new(std::fs::File::create(path).unwrap());
-    let options = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Deflated).compression_level(Some(9));
+    let options = zip::write::SimpleFileOptions::default()
+        .compression_method(zip::CompressionMethod::Deflated)
+        .compression_level(Some(9));
     zip.start_file(part, options).unwrap();
     let piece = text.repeat((1 << 20) / text.len());
     for _ in 0..400 {
