@@ -7,8 +7,12 @@ const FULL: u16 = 1000;
 
 /// Whether CSV is wanted, and wanted more than JSON.
 pub(super) fn prefers_csv(headers: &HeaderMap) -> bool {
-    let ranges: Vec<&str> =
-        headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).flat_map(|v| v.split(',')).collect();
+    let ranges: Vec<&str> = headers
+        .get_all(header::ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|v| v.split(','))
+        .collect();
     let csv = weight(&ranges, "text", "csv");
     csv > 0 && csv > weight(&ranges, "application", "json")
 }

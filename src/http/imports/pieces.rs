@@ -88,7 +88,7 @@ mod tests {
 
     fn body(pieces: usize, bytes: usize) -> Body {
         let piece = Bytes::from(vec![0; bytes]);
-        Body::from_stream(futures::stream::iter(vec![Ok::<_, std::io::Error>(piece); pieces]))
+        Body::from_stream(futures::stream::iter(vec![piece; pieces]).map(Ok::<_, std::io::Error>))
     }
 
     #[tokio::test]
@@ -116,13 +116,15 @@ mod tests {
         let mut pieces = Pieces::new(body(3, 10), u64::MAX, HandedOut::default());
         let mut pauses = 0;
         let mut seen = 0;
-        std::future::poll_fn(|context| loop {
-            match Pin::new(&mut pieces).poll_next(context) {
-                Poll::Ready(Some(_)) => seen += 1,
-                Poll::Ready(None) => return Poll::Ready(()),
-                Poll::Pending => {
-                    pauses += 1;
-                    return Poll::Pending;
+        std::future::poll_fn(|context| {
+            loop {
+                match Pin::new(&mut pieces).poll_next(context) {
+                    Poll::Ready(Some(_)) => seen += 1,
+                    Poll::Ready(None) => return Poll::Ready(()),
+                    Poll::Pending => {
+                        pauses += 1;
+                        return Poll::Pending;
+                    }
                 }
             }
         })

@@ -55,8 +55,7 @@ pub(super) async fn rejects(
     let kind = match parameters.take("kind") {
         None => None,
         Some(name) => Some(
-            NoticeKind::from_name(&name)
-                .ok_or_else(|| Problem::invalid_field("kind", "must be reject or warning"))?,
+            NoticeKind::from_name(&name).ok_or_else(|| Problem::invalid_field("kind", "must be reject or warning"))?,
         ),
     };
     let as_csv = prefers_csv(&headers);

@@ -238,8 +238,7 @@ impl Drop for Upload {
 
 /// Deletes an upload that broke off.
 async fn discard(log: PgPool, id: i64) {
-    let deleted =
-        sqlx::query("delete from imports where id = $1 and state = 'uploading'").bind(id).execute(&log).await;
+    let deleted = sqlx::query("delete from imports where id = $1 and state = 'uploading'").bind(id).execute(&log).await;
     if let Err(error) = deleted {
         tracing::warn!(%error, id, "an upload that broke off could not be deleted; it is cleaned away later");
     }

@@ -253,11 +253,7 @@ impl Course {
 }
 
 /// Copies a workbook to this machine, into a file without a name: it is gone with the process, however that ends.
-async fn fetch(
-    lease: &mut Lease,
-    kind: FileKind,
-    file: Option<(&str, i64)>,
-) -> Result<Option<Source>, Interruption> {
+async fn fetch(lease: &mut Lease, kind: FileKind, file: Option<(&str, i64)>) -> Result<Option<Source>, Interruption> {
     let Some((name, bytes)) = file else { return Ok(None) };
     let mut copy = tokio::fs::File::from_std(tempfile::tempfile().map_err(Interruption::Fetch)?);
     let mut piece = 1;
