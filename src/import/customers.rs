@@ -101,11 +101,12 @@ impl Run<'_> {
     async fn resolve_customers<'r>(&self, sheet: &str, rows: &'r [CustomerRow]) -> Result<Resolved<'r>, ImportError> {
         let pool = self.log.pool();
         let keys: Vec<String> = rows.iter().map(key).collect();
-        let imported = imported_before(pool, KIND, &keys).await?;
         let numbers: Vec<&str> = rows.iter().map(|row| row.personal.phone_number.as_str()).collect();
         let mut taken_numbers = taken_phone_numbers(pool, &numbers).await?;
         let wanted: Vec<i64> = rows.iter().filter_map(|row| kept_id(&row.external_id)).collect();
         let mut taken_ids = taken_ids::<Customer>(pool, &wanted).await?;
+        // Last: a row that another import brings in meanwhile is then known as that row, and not by its number alone.
+        let imported = imported_before(pool, KIND, &keys).await?;
         let mut seen: HashSet<&str> = HashSet::new();
 
         let mut resolved = Resolved::default();

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use aggregates::customer::{CarryOverLoan, Customer, CustomerCommand};
+use aggregates::customer::{CarryOverLoan, Customer, CustomerCommand, CustomerRefusal};
 use aggregates::ids::{CustomerId, LoanId};
 use aggregates::loan::{ImportLoan, Loan, LoanCommand, LoanTerms};
 use aggregates::profile::LoanRecord;
@@ -154,9 +154,9 @@ impl Run<'_> {
     async fn resolve_loans<'r>(&self, sheet: &str, owned: &[Owned<'r>]) -> Result<Resolved<'r>, ImportError> {
         let pool = self.log.pool();
         let keys: Vec<String> = owned.iter().map(key).collect();
-        let imported = imported_before(pool, KIND, &keys).await?;
         let wanted: Vec<i64> = owned.iter().filter_map(|owned| kept_id(&owned.row.external_id)).collect();
         let mut taken = taken_ids::<Loan>(pool, &wanted).await?;
+        let imported = imported_before(pool, KIND, &keys).await?;
         let mut seen = HashSet::new();
 
         let mut resolved = Resolved::default();
@@ -201,7 +201,13 @@ impl Run<'_> {
             });
             let customer_id = borrower(*owner).unwrap_or(0);
             let customer = customers.entry(customer_id).or_default();
-            self.push_loan(&mut to_append, customer, customer_id, row, id, kept.is_none()).await?;
+            match self.push_loan(&mut to_append, customer, customer_id, row, id, kept.is_none()).await {
+                // Another import brought the row in after this one had looked.
+                Err(ImportError::Command(CommandError::Customer(CustomerRefusal::LoanAlreadyKnown(_)))) => {
+                    return Ok(false);
+                }
+                pushed => pushed?,
+            }
         }
         match append(pool, &to_append).await {
             Ok(_) => Ok(true),

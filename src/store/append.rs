@@ -80,9 +80,9 @@ numbers as (
     insert into phone_numbers (phone_number, customer_id) select * from unnest($8::text[], $9::bigint[])
 ), imported as (
     insert into imported_rows (kind, source_key, id, digest, import_id)
-    select * from unnest($10::text[], $11::text[], $12::bigint[], $13::bytea[], $14::bigint[])
+    select * from unnest($10::text[], $11::text[], $12::bigint[], $13::bytea[], $16::bigint[])
 ), released as (
-    delete from phone_numbers held using unnest($15::text[], $16::bigint[]) as given_back (phone_number, customer_id)
+    delete from phone_numbers held using unnest($14::text[], $15::bigint[]) as given_back (phone_number, customer_id)
     where held.phone_number = given_back.phone_number and held.customer_id = given_back.customer_id
 )";
 
@@ -202,9 +202,9 @@ pub async fn append(pool: &PgPool, append: &Append) -> Result<i64, AppendError> 
             .bind(&imported.source_keys)
             .bind(&imported.ids)
             .bind(&imported.digests)
-            .bind(&imported.imports)
             .bind(&append.released.numbers)
-            .bind(&append.released.customers);
+            .bind(&append.released.customers)
+            .bind(&imported.imports);
     }
     if let Some(answer) = &append.answer {
         query = query

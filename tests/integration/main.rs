@@ -19,6 +19,7 @@ mod gaps;
 mod held_log;
 mod idempotency;
 mod import;
+mod imports;
 mod lists;
 mod loan_life;
 mod loan_shown;

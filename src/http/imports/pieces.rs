@@ -88,7 +88,7 @@ mod tests {
 
     fn body(pieces: usize, bytes: usize) -> Body {
         let piece = Bytes::from(vec![0; bytes]);
-        Body::from_stream(futures::stream::iter(vec![Ok::<_, std::io::Error>(piece); pieces]))
+        Body::from_stream(futures::stream::iter(vec![piece; pieces]).map(Ok::<_, std::io::Error>))
     }
 
     #[tokio::test]

@@ -1,6 +1,6 @@
 //! Which sheet and header are found, what is skipped, and what each unreadable file is called.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rust_xlsxwriter::{Format, Workbook, Worksheet};
 use tempfile::TempDir;
