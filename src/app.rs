@@ -1,6 +1,6 @@
 //! Where everything is wired, and nothing else is: read it from top to bottom for the flow.
 //!
-//! databases -> schemas -> (sample data) -> bus -> relay -> projection workers -> HTTP. It stops the other way round:
+//! databases -> schemas -> (sample data) -> bus -> relay -> projection workers -> importers -> HTTP. It stops the other way round:
 //! first no new requests, then the workers. The servers it works on are started before it and stopped after it.
 
 use std::net::SocketAddr;
@@ -22,6 +22,9 @@ use crate::config::{Role, Serve};
 use crate::databases::{Databases, process_name};
 use crate::http::{Api, router};
 use crate::import::ImportError;
+use crate::import::jobs::Imports;
+use crate::import::jobs::upkeep::keep_tidy;
+use crate::import::jobs::work::{Importer, WORKERS};
 use crate::policies::{Policies, PoliciesError};
 use crate::progress::Progress;
 use crate::projector::{Outdated, Projector};
@@ -153,6 +156,14 @@ impl App {
             workers.spawn(|stop| watch(databases.replay(), stop));
             catch_up(&databases, &progress).await?;
         }
+        if has(config, Role::Importer) {
+            let (log, keep_days) = (databases.log.clone(), config.import_keep_days);
+            for _ in 0..WORKERS {
+                let importer = Importer { log: log.clone(), calendar, wake: wake.clone() };
+                workers.spawn(|stop| importer.run(stop));
+            }
+            workers.spawn(|stop| keep_tidy(log, keep_days, stop));
+        }
         if has(config, Role::Api) {
             let log = databases.log.clone();
             workers.spawn(|stop| keep_purged(log, stop));
@@ -164,6 +175,7 @@ impl App {
                 log: databases.log.clone(),
                 replay: databases.replay(),
                 read_models: databases.read_models.clone(),
+                imports: Imports::new(databases.log.clone(), config.import_max_bytes),
                 progress,
                 policies,
                 backtests: Arc::default(),

@@ -144,7 +144,7 @@ pub struct Serve {
           value_parser = clap::value_parser!(u8).range(1..=5))]
     pub nats_replicas: u8,
     /// What this process does.
-    #[arg(long, env = "ROLES", value_enum, value_delimiter = ',', default_value = "api,relay,projector")]
+    #[arg(long, env = "ROLES", value_enum, value_delimiter = ',', default_value = "api,relay,projector,importer")]
     pub roles: Vec<Role>,
     /// Fill an empty store from generated workbooks first.
     #[arg(long, env = "SAMPLE_DATA")]
@@ -159,6 +159,14 @@ pub struct Serve {
     #[arg(long, env = "VISIBILITY_TIMEOUT", default_value_t = 5, value_name = "SECONDS",
           value_parser = clap::value_parser!(u64).range(0..=60))]
     pub visibility_timeout: u64,
+    /// Bytes of the workbooks of one uploaded import at most.
+    #[arg(long, env = "IMPORT_MAX_BYTES", default_value_t = 64 << 20, value_name = "BYTES",
+          value_parser = clap::value_parser!(u64).range(1 << 10..=1 << 30))]
+    pub import_max_bytes: u64,
+    /// Days that an import's outcome and its rejects are kept after it ended; the last 1000 at most.
+    #[arg(long, env = "IMPORT_KEEP_DAYS", default_value_t = 90, value_name = "DAYS",
+          value_parser = clap::value_parser!(u16).range(1..=3650))]
+    pub import_keep_days: u16,
 }
 
 /// What a process can do.
@@ -170,6 +178,8 @@ pub enum Role {
     Relay,
     /// Keeps the read models.
     Projector,
+    /// Works on uploaded imports.
+    Importer,
 }
 
 /// `import`.

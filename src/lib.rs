@@ -4,6 +4,7 @@
 //! crate, the read models are the `projections` crate; here is what moves events between them and the world.
 
 pub mod app;
+pub mod audit;
 pub mod backtest;
 pub mod bus;
 pub mod commands;

@@ -7,6 +7,7 @@
 //! knows no HTTP and no message bus.
 
 pub mod apply;
+pub mod bounds;
 pub mod checkpoint;
 pub mod compare;
 pub mod credit_profiles;
@@ -14,13 +15,16 @@ pub mod customer;
 pub mod customers;
 pub mod decisions;
 pub mod event;
+pub mod keyset;
 pub mod loans;
 mod model;
 pub mod parked;
 pub mod partition;
+pub mod plan;
 pub mod rebuilds;
 pub mod replace;
 pub mod shadow;
+pub mod statement;
 mod target;
 pub mod workers;
 
@@ -70,8 +74,9 @@ impl Projection {
     #[must_use]
     pub const fn version(self) -> i16 {
         match self {
-            Self::Customers | Self::Decisions => 1,
-            Self::Loans | Self::CreditProfiles => 2,
+            Self::Decisions => 1,
+            Self::Customers => 2,
+            Self::Loans | Self::CreditProfiles => 3,
         }
     }
 

@@ -116,16 +116,19 @@ impl From<decision::ReasonCode> for ReasonCode {
 #[serde(tag = "change", rename_all = "snake_case")]
 pub(super) enum Suggestion {
     /// The largest amount in whole rupees that passes.
+    #[schema(title = "SmallerAmount")]
     SmallerAmount {
         /// Rupees.
         loan_amount: Number,
     },
     /// The shortest tenure that passes.
+    #[schema(title = "LongerTenure")]
     LongerTenure {
         /// Months.
         tenure: u16,
     },
     /// The lowest rate for the score, accepted.
+    #[schema(title = "AcceptRate")]
     AcceptRate {
         /// Percent a year.
         interest_rate: Number,

@@ -1,9 +1,10 @@
 //! HTTP: parses requests into the domain's types, calls one thing, renders the answer.
 //!
-//! `commands` write and `queries` read; `decisions` explain and ask what would have been; `operations` are for operators.
-//! None decides anything nor holds SQL. Every error leaves as a problem document ([`problem`]).
+//! `commands` write and `queries` read; `decisions` explain and ask what would have been; `operations` are for operators,
+//! `audit` for auditors. None decides anything nor holds SQL. Every error leaves as a problem document ([`problem`]).
 
 pub(crate) mod application;
+mod audit;
 mod body;
 mod commands;
 mod consistency;
@@ -11,10 +12,13 @@ mod decisions;
 mod envelope;
 mod health;
 mod idempotency;
+mod if_none_match;
+mod imports;
 pub mod number;
 mod openapi;
 mod operations;
 mod parameters;
+mod precondition;
 pub mod problem;
 mod queries;
 
@@ -32,6 +36,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::backtest::Backtests;
 use crate::commands::{BusinessCalendar, Commands};
+use crate::import::jobs::Imports;
 use crate::policies::Policies;
 use crate::progress::Progress;
 use crate::replay::Replay;
@@ -43,12 +48,14 @@ const MAX_BODY_BYTES: usize = 64 * 1024;
 pub struct Api {
     /// Executes commands.
     pub commands: Arc<Commands>,
-    /// The log's connections, for the health check alone.
+    /// The log's connections, for auditors and the health check.
     pub log: PgPool,
     /// Replays read models.
     pub replay: Replay,
     /// The read models' connections.
     pub read_models: PgPool,
+    /// Imports in the background.
+    pub imports: Imports,
     /// How far the read models have come.
     pub progress: Arc<Progress>,
     /// The policies, and the one that is in force.
@@ -66,6 +73,8 @@ fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::with_openapi(openapi::base())
         .merge(commands::routes())
         .merge(queries::routes())
+        .merge(imports::routes())
+        .merge(audit::routes())
         .merge(operations::routes())
         .merge(decisions::routes())
         .merge(health::routes())

@@ -155,7 +155,8 @@ impl From<ImportError> for OpsError {
             | ImportError::Contention
             | ImportError::Generate(_)
             | ImportError::Sample(_)
-            | ImportError::Reader(_) => Self::Import(error),
+            | ImportError::Reader(_)
+            | ImportError::OutOfTurn => Self::Import(error),
         }
     }
 }

@@ -3,7 +3,9 @@
 //! It runs on a live system and holds nothing up: the log is read up to where it is settled, and each range of customers
 //! in the read models is one short snapshot, in which rows and checkpoints belong together.
 
+mod loans;
 mod log;
+mod told;
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};

@@ -1,6 +1,8 @@
 //! Verification finds whatever somebody changed behind the product's back, in the log or in a read model, and nothing
 //! on a system that nobody has touched, however busy it is.
 
+mod life;
+
 use credit_approval::config::Serve;
 use credit_approval::verify::Findings;
 use sqlx::PgPool;
@@ -74,13 +76,18 @@ impl Data {
         let free = sqlx::query_scalar(free).fetch_one(&pool).await.unwrap();
         let other = app.client.register(80_000).await;
         borrow(&app.client, other).await;
+        Self { config, pool, customer, other, first, second, free }.kept(app).await
+    }
+
+    /// Stops the service, when the read models have everything, and keeps copies.
+    async fn kept(self, app: TestApp) -> Self {
         // Some in each partition, so that the read models have applied what comes before the free position.
         for _ in 0..8 {
             assert_serving(&app.client).await;
         }
         app.stop().await;
         execute(
-            &pool,
+            &self.pool,
             "create schema kept;
              create table kept.events as select * from events;
              create table kept.customers as select * from read_models.customers;
@@ -89,8 +96,8 @@ impl Data {
              create table kept.decisions as select * from read_models.decisions",
         )
         .await;
-        assert_clean(&pool).await;
-        Self { config, pool, customer, other, first, second, free }
+        assert_clean(&self.pool).await;
+        self
     }
 
     /// Makes everything as it was.
