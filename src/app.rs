@@ -116,18 +116,7 @@ impl App {
             filled.map_err(|error| AppError::Sample(Box::new(error)))?;
         }
 
-        let bus = match &servers.nats_url {
-            Some(url) => {
-                let stream = StreamOptions {
-                    name: config.nats_stream.clone(),
-                    max_bytes: config.nats_stream_bytes,
-                    replicas: usize::from(config.nats_replicas),
-                    log: log.identity().await?,
-                };
-                Some(Bus::connect(url, stream).await?)
-            }
-            None => None,
-        };
+        let bus = connect_bus(config, servers, &log).await?;
         let wake = Wake::new(bus.clone());
         let progress = Arc::new(Progress::new(databases.lives.clone()));
         let workers = Workers::default();
@@ -244,6 +233,18 @@ impl Listening {
             tracing::warn!("some requests were still running after {DRAIN_TIMEOUT:?}");
         }
     }
+}
+
+/// The bus, where there is one.
+async fn connect_bus(config: &Serve, servers: &Servers, log: &EventLog) -> Result<Option<Bus>, AppError> {
+    let Some(url) = &servers.nats_url else { return Ok(None) };
+    let stream = StreamOptions {
+        name: config.nats_stream.clone(),
+        max_bytes: config.nats_stream_bytes,
+        replicas: usize::from(config.nats_replicas),
+        log: log.identity().await?,
+    };
+    Ok(Some(Bus::connect(url, stream).await?))
 }
 
 /// Lets the workers apply what the log holds before anybody asks, for a bounded time.
