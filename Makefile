@@ -68,3 +68,14 @@ clean-data: ## remove .data, the data of `make run`, if no service runs on it
 CHAOS_SECONDS ?= 600
 chaos: setup ## kill, freeze and wipe servers and processes under load for CHAOS_SECONDS (600), then judge the log
 	CHAOS_SECONDS=$(CHAOS_SECONDS) $(if $(CHAOS_SEED),CHAOS_SEED=$(CHAOS_SEED) )cargo test --workspace --test integration chaos -- --nocapture
+
+.PHONY: openapi fuzz
+openapi: ## write the API's description to docs/openapi.json
+	@mkdir -p docs
+	cargo run --bin credit-approval -- openapi > docs/openapi.json.new
+	@mv docs/openapi.json.new docs/openapi.json
+
+# A run that finds something prints the FUZZ_SEED that repeats it.
+FUZZ_SECONDS ?= 600
+fuzz: setup ## send what the API's description allows and forbids to a service of its own for FUZZ_SECONDS (600)
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) scripts/fuzz-api

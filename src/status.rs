@@ -85,7 +85,17 @@ impl std::fmt::Display for State {
 
 /// How everything stands.
 #[derive(Debug, Clone, Serialize, ToSchema)]
-#[schema(as = ReadModels)]
+#[schema(as = ReadModels, examples(json!({
+    "log": {"head": 2164, "waiting_for": []},
+    "items": [{
+        "name": "loans", "version": 2, "rows_version": 2, "state": "live", "lag_events": 0, "lag_seconds": 0.0,
+        "parked": 0, "parked_for_seconds": null, "events_per_second": 3, "rebuild": null,
+        "partitions": [{
+            "partition": 0, "checkpoint": 2164, "lag_events": 0, "lag_seconds": 0.0, "heartbeat_age_seconds": 0.421,
+            "process": "api-1:17", "state": "live", "parked": 0, "events_per_second": 3,
+        }],
+    }],
+})))]
 pub struct Status {
     /// The log.
     pub log: LogStatus,
@@ -121,10 +131,12 @@ pub struct ProjectionStatus {
     /// Customers whose events are withheld.
     pub parked: i64,
     /// Since when the first of them is.
+    #[schema(required)]
     pub parked_for_seconds: Option<Seconds>,
     /// Events applied a second, of late.
     pub events_per_second: i64,
     /// The latest rebuild.
+    #[schema(required)]
     pub rebuild: Option<RebuildStatus>,
     /// By partition.
     pub partitions: Vec<PartitionStatus>,
@@ -141,9 +153,11 @@ pub struct PartitionStatus {
     pub lag_events: i64,
     /// The age of the oldest of them.
     pub lag_seconds: Seconds,
-    /// Since its worker was last seen to go round; `None` where there never was one.
+    /// Since its worker was last seen to go round; null where there never was one.
+    #[schema(required)]
     pub heartbeat_age_seconds: Option<Seconds>,
     /// The process that its worker runs in.
+    #[schema(required)]
     pub process: Option<String>,
     /// How it is doing.
     pub state: State,
@@ -155,6 +169,12 @@ pub struct PartitionStatus {
 
 /// How a rebuild stands.
 #[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(examples(json!({
+    "rebuild_id": 4, "projections": ["loans"], "phase": "filling", "events": 1200, "events_total": 2164,
+    "events_per_second": 900, "seconds_left": 1, "cancel_requested": false, "process": "projector-1:17",
+    "error": null, "requested_at": "2026-03-31T09:30:00+00:00", "updated_at": "2026-03-31T09:30:02+00:00",
+    "finished_at": null,
+})))]
 pub struct RebuildStatus {
     /// Its number.
     pub rebuild_id: i64,
@@ -166,16 +186,20 @@ pub struct RebuildStatus {
     /// Events folded so far.
     pub events: i64,
     /// Events to fold in bulk.
+    #[schema(required)]
     pub events_total: Option<i64>,
     /// How fast.
     pub events_per_second: i32,
     /// Until they are folded.
+    #[schema(required)]
     pub seconds_left: Option<i64>,
     /// Whether it has been asked to stop.
     pub cancel_requested: bool,
     /// Which process works on it.
+    #[schema(required)]
     pub process: Option<String>,
     /// Why it failed.
+    #[schema(required)]
     pub error: Option<String>,
     /// When it was asked for.
     #[schema(format = DateTime)]
@@ -184,7 +208,7 @@ pub struct RebuildStatus {
     #[schema(format = DateTime)]
     pub updated_at: String,
     /// When it ended.
-    #[schema(format = DateTime)]
+    #[schema(format = DateTime, required)]
     pub finished_at: Option<String>,
 }
 

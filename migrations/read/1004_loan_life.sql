@@ -15,3 +15,8 @@ alter table read_models.loans
     add column written_off_on                 date,
     -- Its repayments in their order, those that were reversed included; null until the first.
     add column repayments                     json;
+
+-- Running loans are not to look settled until the rebuild that this version asks for has filled all of it in.
+update read_models.loans
+set next_due_on = (started_on + make_interval(months => instalments_paid + 1))::date
+where settled_on is null and instalments_paid < tenure;

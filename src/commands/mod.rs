@@ -23,7 +23,7 @@ use aggregates::customer::CustomerRefusal;
 use aggregates::ids::CustomerId;
 use aggregates::loan::LoanRefusal;
 use aggregates::policy::Policy;
-use chrono::{DateTime, FixedOffset, NaiveDate, Utc};
+use chrono::{DateTime, FixedOffset, NaiveDate, NaiveTime, Utc};
 use cqrs_es::event_sink::EventSink;
 use cqrs_es::persist::SerializedEvent;
 use cqrs_es::{Aggregate, EventEnvelope};
@@ -204,6 +204,13 @@ impl BusinessCalendar {
     #[must_use]
     pub fn day(&self, at: DateTime<Utc>) -> NaiveDate {
         at.with_timezone(&self.0).date_naive()
+    }
+
+    /// The moment at which a business day begins.
+    #[must_use]
+    pub fn begins(&self, day: NaiveDate) -> DateTime<Utc> {
+        let midnight = day.and_time(NaiveTime::MIN);
+        midnight.checked_sub_offset(self.0).unwrap_or(midnight).and_utc()
     }
 
     /// The business day now.

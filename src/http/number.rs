@@ -6,8 +6,8 @@ use std::borrow::Cow;
 
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
+use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
-use utoipa::openapi::{Object, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
 /// The longest number that is looked at, in characters.
@@ -15,11 +15,17 @@ const MAX_NUMBER_CHARS: usize = 64;
 
 /// A decimal that is written as a JSON number, without trailing zeros.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Number(pub(super) Decimal);
+pub struct Number(pub Decimal);
 
 impl Serialize for Number {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         RawValue::from_string(self.0.normalize().to_string()).map_err(serde::ser::Error::custom)?.serialize(serializer)
+    }
+}
+
+impl std::fmt::Display for Number {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.normalize().fmt(f)
     }
 }
 
@@ -34,12 +40,6 @@ impl ToSchema for Number {
     fn name() -> Cow<'static, str> {
         Cow::Borrowed("Number")
     }
-}
-
-/// The schema of an amount in a request: rupees over 0 with at most two decimals, up to `maximum`.
-pub(super) fn amount(description: &str, maximum: u64) -> Object {
-    let amount = ObjectBuilder::new().schema_type(Type::Number).description(Some(description));
-    amount.exclusive_minimum(Some(0)).maximum(Some(maximum)).build()
 }
 
 /// Parses the text of a JSON number exactly; nothing is rounded.

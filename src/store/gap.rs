@@ -57,12 +57,16 @@ pub async fn appenders(pool: &PgPool) -> Result<HashSet<Appender>, sqlx::Error> 
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow, serde::Serialize, utoipa::ToSchema)]
 pub struct LongAppender {
     /// Its backend's process id; `None` for a prepared transaction.
+    #[schema(required)]
     pub pid: Option<i32>,
     /// What its client calls itself; the name of a prepared transaction.
+    #[schema(required)]
     pub application: Option<String>,
     /// As whom it is connected.
+    #[schema(required)]
     pub user: Option<String>,
     /// What the backend does, such as `idle in transaction`.
+    #[schema(required)]
     pub state: Option<String>,
     /// Whole seconds since the transaction began.
     pub seconds: i64,

@@ -124,6 +124,11 @@ pub async fn verify(
     for behind in still_behind(log, read_models, settled).await? {
         findings.add(behind, show);
     }
+    for projection in Projection::ALL {
+        if !checkpoint::is_filled(read_models, projection).await? {
+            findings.add(format_args!("{projection} is new and not filled in yet: its first rebuild does that"), show);
+        }
+    }
     if findings.events != there_are {
         let read = findings.events;
         findings.add(format_args!("log: {there_are} events up to position {settled}, but {read} by customer"), show);

@@ -7,10 +7,13 @@
 )]
 
 mod as_of;
+mod audit;
+mod backtest;
 mod bad_input;
 mod chaos;
 mod concurrency;
 mod customer_details;
+mod decisions;
 mod deliveries;
 mod delivery;
 mod endpoints;
@@ -19,8 +22,13 @@ mod held_log;
 mod idempotency;
 mod import;
 mod imports;
+mod lists;
 mod loan_life;
+mod loan_shown;
+mod openapi;
 mod parking;
+mod plans;
+mod policies;
 mod process;
 mod projections_status;
 mod read_your_writes;

@@ -219,3 +219,6 @@ impl ReadModel for Loans {
         ]
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,7 +14,8 @@ use crate::http::Api;
 use crate::http::body::{Field, Fields, digits, given, number};
 use crate::http::consistency::RespondAsync;
 use crate::http::idempotency::Submission;
-use crate::http::number::{Number, amount};
+use crate::http::number::Number;
+use crate::http::openapi::inputs::{amount, phone_number};
 use crate::http::parameters::Parameters;
 use crate::http::precondition::MustMatch;
 use crate::http::problem::{Problem, ProblemDocument};
@@ -28,9 +29,8 @@ struct Request<'a> {
     #[serde(borrow, default, deserialize_with = "given")]
     #[schema(schema_with = income, required = false)]
     monthly_income: Field<'a>,
-    /// Digits, as a string or as a plain integer. No two customers share one.
     #[serde(borrow, default, deserialize_with = "given")]
-    #[schema(value_type = String, pattern = "^[0-9]{5,15}$", required = false)]
+    #[schema(schema_with = phone_number, required = false)]
     phone_number: Field<'a>,
 }
 

@@ -20,6 +20,7 @@ use crate::http::problem::{Problem, ProblemDocument};
 #[derive(Serialize, ToSchema)]
 struct Decided {
     /// Null when declined.
+    #[schema(required)]
     loan_id: Option<i64>,
     customer_id: i64,
     loan_approved: bool,
@@ -45,17 +46,23 @@ struct Decided {
 #[utoipa::path(post, path = "/create-loan", tag = "originals", request_body = LoanRequest<'static>,
     responses(
         (status = 200, description = "Declined; the reasons say why.", body = Decided, example = json!({
-            "loan_id": null, "customer_id": 301, "loan_approved": false,
-            "message": "With this loan the customer's loans would exceed the approved limit.",
-            "monthly_installment": 43957.88, "interest_rate": 10, "credit_score": 50, "decision_id": 512,
-            "reasons": [{"code": "limit_exceeded",
-                         "message": "With this loan the customer's loans would exceed the approved limit."}],
-            "alternatives": [{"change": "smaller_amount", "loan_amount": 1800000}],
+            "loan_id": null, "customer_id": 10001, "loan_approved": false,
+            "message": "Current loans and this one, 2100000.00 in all, exceed the approved limit of 1800000.00.",
+            "monthly_installment": 20290.21, "interest_rate": 10, "credit_score": 57.89, "decision_id": 512,
+            "reasons": [{
+                "code": "limit_exceeded",
+                "message": "Current loans and this one, 2100000.00 in all, exceed the approved limit of 1800000.00.",
+            }],
+            "alternatives": [{"change": "smaller_amount", "loan_amount": 1700000}],
         })),
         (status = 201, description = "Approved; the loan is open.", body = Decided, example = json!({
-            "loan_id": 783, "customer_id": 301, "loan_approved": true, "message": "The loan is within the policy.",
+            "loan_id": 10781, "customer_id": 10001, "loan_approved": true,
+            "message": "Approved at 12% a year: the lowest rate for a credit score of 50.00.",
             "monthly_installment": 8884.88, "interest_rate": 12, "credit_score": 50, "decision_id": 513,
-            "reasons": [{"code": "rate_corrected", "message": "The credit score asks for a rate of 12% at least."}],
+            "reasons": [{
+                "code": "rate_corrected",
+                "message": "Approved at 12% a year: the lowest rate for a credit score of 50.00.",
+            }],
             "alternatives": [],
         })),
         (status = 404, description = "There is no such customer.", body = ProblemDocument,

@@ -14,7 +14,8 @@ use crate::http::Api;
 use crate::http::body::{Field, Fields, digits, integer, number, text};
 use crate::http::consistency::RespondAsync;
 use crate::http::idempotency::Submission;
-use crate::http::number::{Number, amount};
+use crate::http::number::Number;
+use crate::http::openapi::inputs::{amount, name, phone_number};
 use crate::http::problem::{Problem, ProblemDocument};
 
 /// Who wants to become a customer.
@@ -23,13 +24,11 @@ use crate::http::problem::{Problem, ProblemDocument};
     "first_name": "Asha", "last_name": "Rao", "age": 30, "monthly_income": 50000, "phone_number": "9876543210",
 })))]
 struct Request<'a> {
-    /// In any script; surrounding space is dropped.
     #[serde(borrow)]
-    #[schema(value_type = String, min_length = 1, max_length = 100)]
+    #[schema(schema_with = name)]
     first_name: Field<'a>,
-    /// In any script; surrounding space is dropped.
     #[serde(borrow)]
-    #[schema(value_type = String, min_length = 1, max_length = 100)]
+    #[schema(schema_with = name)]
     last_name: Field<'a>,
     /// Years.
     #[serde(borrow)]
@@ -39,16 +38,15 @@ struct Request<'a> {
     #[serde(borrow)]
     #[schema(schema_with = income)]
     monthly_income: Field<'a>,
-    /// Digits, as a string or as a plain integer. No two customers share one.
     #[serde(borrow)]
-    #[schema(value_type = String, pattern = "^[0-9]{5,15}$")]
+    #[schema(schema_with = phone_number)]
     phone_number: Field<'a>,
 }
 
 /// The new customer.
 #[derive(Serialize, ToSchema)]
 #[schema(examples(json!({
-    "customer_id": 301, "name": "Asha Rao", "age": 30, "monthly_income": 50000, "approved_limit": 1800000,
+    "customer_id": 10301, "name": "Asha Rao", "age": 30, "monthly_income": 50000, "approved_limit": 1800000,
     "phone_number": "9876543210",
 })))]
 struct Registered {

@@ -3,6 +3,7 @@
 use aggregates::Invalid;
 use aggregates::ids::LoanId;
 use aggregates::loan::RepaymentReceived;
+use aggregates::repayment::MAX_REFERENCE_CHARS;
 use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -11,13 +12,15 @@ use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa::openapi::Object;
+use utoipa::openapi::schema::{SchemaType, Type};
 
 use crate::commands::{Answer, ChangeRequest, Origin, Rendered, Repayment};
 use crate::http::Api;
 use crate::http::body::{Field, Fields, number, string, text};
 use crate::http::consistency::RespondAsync;
 use crate::http::idempotency::Submission;
-use crate::http::number::{Number, amount};
+use crate::http::number::Number;
+use crate::http::openapi::inputs::{amount, line};
 use crate::http::parameters::Parameters;
 use crate::http::precondition::IfMatch;
 use crate::http::problem::{Problem, ProblemDocument};
@@ -26,7 +29,10 @@ use crate::http::queries::{PathText, path_id};
 /// What was paid.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(as = Repayment, examples(json!({"amount": 8884.88, "paid_on": "2026-03-31", "reference": "UPI 4471"})))]
+#[schema(as = Repayment, examples(
+    json!({"amount": 8884.88, "reference": "UPI 4471"}),
+    json!({"amount": 8884.88, "paid_on": "2026-03-31"}),
+))]
 pub(super) struct Request<'a> {
     #[serde(borrow)]
     #[schema(schema_with = paid)]
@@ -35,9 +41,8 @@ pub(super) struct Request<'a> {
     #[serde(borrow)]
     #[schema(value_type = Option<String>, format = Date)]
     paid_on: Field<'a>,
-    /// What the payer or the bank calls it.
     #[serde(borrow)]
-    #[schema(value_type = Option<String>, min_length = 1, max_length = 100)]
+    #[schema(schema_with = reference, required = false)]
     reference: Field<'a>,
 }
 
@@ -45,10 +50,15 @@ fn paid() -> Object {
     amount("Rupees, over 0, at most two decimals, and at most what is outstanding.", 10_000_000_000)
 }
 
+fn reference() -> Object {
+    let reference = line("What the payer or the bank calls it.", MAX_REFERENCE_CHARS);
+    reference.schema_type(SchemaType::from_iter([Type::String, Type::Null])).build()
+}
+
 /// How the repayment was used, and what is left.
 #[derive(Serialize, ToSchema)]
 #[schema(as = RepaymentReceived, examples(json!({
-    "repayment_id": 91, "loan_id": 783, "customer_id": 301, "amount": 8884.88, "interest": 1000, "principal": 7884.88,
+    "repayment_id": 91, "loan_id": 10001, "customer_id": 10001, "amount": 8884.88, "interest": 1000, "principal": 7884.88,
     "paid_on": "2026-03-31", "reference": "UPI 4471", "outstanding": 97733.65, "outstanding_principal": 92115.12,
     "instalments_paid": 1, "settled": false,
 })))]
@@ -64,6 +74,7 @@ struct Received {
     principal: Number,
     #[schema(format = Date)]
     paid_on: String,
+    #[schema(required)]
     reference: Option<String>,
     /// Rupees that are still to be paid, interest included.
     outstanding: Number,
@@ -80,7 +91,7 @@ struct Received {
 /// Instalments are paid in their order, each one's interest before its principal; partial and early payments are
 /// taken.
 #[utoipa::path(post, path = "/v1/loans/{loan_id}/repayments", tag = "loans", request_body = Request<'static>,
-    params(("loan_id" = i64, Path, description = "The loan.", example = 783)),
+    params(("loan_id" = i64, Path, description = "The loan.", example = 10001)),
     responses(
         (status = 201, description = "The repayment is taken.", body = Received),
         (status = 404, description = "There is no such loan.", body = ProblemDocument,

@@ -3,6 +3,7 @@
 //! A handler says what is its own, in `#[utoipa::path(…)]`; what many share is said once, in [`shared`], and added here
 //! by what a route does: [`command`], [`query`] or [`operation`]. A route that is none of them needs no database.
 
+pub(super) mod inputs;
 mod pages;
 mod shared;
 
@@ -75,14 +76,6 @@ pub(super) fn command(routes: UtoipaMethodRouter<Api>) -> UtoipaMethodRouter<Api
     })
 }
 
-/// Operations that take effect once for a key, in the background and not in the log at once.
-pub(super) fn keyed(routes: UtoipaMethodRouter<Api>) -> UtoipaMethodRouter<Api> {
-    each(routes, |operation| {
-        shared::add_keyed(operation);
-        shared::add_database(operation);
-    })
-}
-
 /// Operations whose answer has a revision, beside what else they are.
 pub(super) fn revised(routes: UtoipaMethodRouter<Api>) -> UtoipaMethodRouter<Api> {
     each(routes, shared::add_etag)
@@ -96,6 +89,14 @@ pub(super) fn change(routes: UtoipaMethodRouter<Api>) -> UtoipaMethodRouter<Api>
 /// The same, at the revision that the client has to name.
 pub(super) fn change_of_seen(routes: UtoipaMethodRouter<Api>) -> UtoipaMethodRouter<Api> {
     each(revised(command(routes)), |operation| shared::add_if_match(operation, Required::True))
+}
+
+/// Operations that take effect once for a key, in the background and not in the log at once.
+pub(super) fn keyed(routes: UtoipaMethodRouter<Api>) -> UtoipaMethodRouter<Api> {
+    each(routes, |operation| {
+        shared::add_keyed(operation);
+        shared::add_database(operation);
+    })
 }
 
 /// Operations that are answered from the read models and can wait for them.

@@ -5,8 +5,8 @@ use utoipa::openapi::content::ContentBuilder;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::response::ResponseBuilder;
-use utoipa::openapi::schema::{Components, ObjectBuilder, Type};
-use utoipa::openapi::{Header, Object, Ref, RefOr, Required, Response};
+use utoipa::openapi::schema::{Components, ObjectBuilder, Schema, Type};
+use utoipa::openapi::{Content, Header, Object, Ref, RefOr, Required, Response};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::http::problem::ProblemDocument;
@@ -90,6 +90,9 @@ pub(super) fn add_database(operation: &mut Operation) {
 /// Of every operation.
 pub(super) fn add_common(operation: &mut Operation) {
     let takes_body = operation.request_body.is_some();
+    if let Some(RefOr::T(body)) = &mut operation.request_body {
+        body.content.values_mut().for_each(deny_null);
+    }
     if takes_body || operation.parameters.as_ref().is_some_and(|parameters| !parameters.is_empty()) {
         add_response(operation, "400", "BadRequest");
     }
@@ -123,6 +126,14 @@ pub(super) fn add_components(components: &mut Components) {
     }
 }
 
+/// A body that may be missing is described as one that may be null, and null is none that is taken.
+fn deny_null(content: &mut RefOr<Content>) {
+    let RefOr::T(content) = content else { return };
+    let Some(RefOr::T(Schema::OneOf(choice))) = &mut content.schema else { return };
+    let referred = choice.items.iter().find(|item| matches!(item, RefOr::Ref(_))).cloned();
+    content.schema = referred.or(content.schema.take());
+}
+
 fn add_parameter(operation: &mut Operation, name: &str) {
     let parameters = operation.parameters.get_or_insert_default();
     parameters.push(RefOr::Ref(Ref::new(format!("#/components/parameters/{name}"))));
@@ -151,26 +162,25 @@ fn text() -> ObjectBuilder {
 
 /// Request headers.
 fn parameters() -> [(&'static str, Parameter); 5] {
-    let visible = |max| text().min_length(Some(1)).max_length(Some(max)).pattern(Some("^[!-~]+$"));
     [
         (
             X_REQUEST_ID,
             "Names the request in the answer, in the service's log and in the events it writes. What is longer or not \
              visible is replaced by one that the service makes up.",
-            visible(128),
+            text(),
             "checkout-7f3a",
         ),
         (
             TRACEPARENT,
             "The trace that the request belongs to (W3C Trace Context), carried into the events.",
-            text().max_length(Some(128)),
+            text(),
             "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
         ),
         (
             IDEMPOTENCY_KEY,
             "Lets the request take effect once: the same key with the same body answers as the first time, for at \
              least 24 hours; with another body it is refused (422).",
-            visible(255),
+            text().min_length(Some(1)).max_length(Some(255)).pattern(Some("^[!-~]+$")),
             "order-2026-00017",
         ),
         (PREFER, "`respond-async`: answer at once, without waiting for the read models.", text(), "respond-async"),
@@ -178,7 +188,7 @@ fn parameters() -> [(&'static str, Parameter); 5] {
             CONSISTENCY_TOKEN,
             "What a command answered with: the query waits, bounded, until its read model has that.",
             text(),
-            "c1.3.1042",
+            "c1.3.0",
         ),
     ]
     .map(|(name, description, schema, example)| {

@@ -1,5 +1,6 @@
 //! `GET /v1/customers/{id}/credit-score?as_of=`: the score and all that it is made of, today or on any past day.
 
+use aggregates::Invalid;
 use aggregates::ids::CustomerId;
 use aggregates::policy::score::{self, Component};
 use aggregates::profile::{CreditProfile, CreditStanding, LoanRecord};
@@ -22,7 +23,7 @@ use crate::http::queries::{PathText, path_id};
 /// A score, and all that it is made of.
 #[derive(Serialize, ToSchema)]
 #[schema(examples(json!({
-    "customer_id": 301, "as_of": "2026-03-31", "credit_score": 74.89, "rule": "components",
+    "customer_id": 10001, "as_of": "2026-03-31", "credit_score": 74.89, "rule": "components",
     "components": [
         {"name": "on_time", "weight": 40, "points": 40,
          "inputs": {"instalments_paid_on_time": 2, "instalments_due": 2}},
@@ -32,9 +33,9 @@ use crate::http::queries::{PathText, path_id};
          "inputs": {"current_loans_amount": 370000, "approved_limit": 1800000}},
     ],
     "minimum_interest_rate": 0, "policy": "standard-1",
-    "policy_digest": "sha256:0d9a7f6c3e5b18240d9a7f6c3e5b18240d9a7f6c3e5b18240d9a7f6c3e5b1824",
+    "policy_digest": "b86d3bf056d2e03ca3bbf9dd2e2a7772fc20552c0f034e4209cde0b38a4e07ce",
     "monthly_income": 50000, "approved_limit": 1800000, "current_loans_amount": 370000, "current_instalments": 17150.39,
-    "loans": [{"loan_id": 783, "loan_amount": 370000, "monthly_installment": 17150.39, "tenure": 24,
+    "loans": [{"loan_id": 10001, "loan_amount": 370000, "monthly_installment": 17150.39, "tenure": 24,
                "started_on": "2026-01-15", "ends_on": "2028-01-15", "current": true}],
 })))]
 pub(super) struct CreditScore {
@@ -47,10 +48,11 @@ pub(super) struct CreditScore {
     /// All of them, also where a fixed rule overrode their sum.
     components: Vec<ScoreComponent>,
     /// Percent a year, the lowest that the score borrows at; null where it is too low for any.
+    #[schema(required)]
     minimum_interest_rate: Option<Number>,
     /// The policy's id and version.
     policy: String,
-    /// Of the policy's rules: the same rules, the same digest.
+    /// SHA-256 of the policy's rules: the same rules, the same digest.
     policy_digest: String,
     /// Rupees.
     monthly_income: Number,
@@ -67,7 +69,7 @@ pub(super) struct CreditScore {
 /// How a score came about.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-enum ScoreRule {
+pub(in crate::http) enum ScoreRule {
     /// The sum of the components.
     Components,
     /// A customer without any loan: a fixed score.
@@ -78,7 +80,7 @@ enum ScoreRule {
 
 /// A component and what it gave.
 #[derive(Serialize, ToSchema)]
-struct ScoreComponent {
+pub(in crate::http) struct ScoreComponent {
     name: ComponentName,
     /// Points when met in full.
     weight: u8,
@@ -103,9 +105,13 @@ enum ComponentName {
 #[schema(as = ScoreComponentInputs)]
 #[serde(untagged)]
 enum Inputs {
+    #[schema(title = "OnTimeInputs")]
     OnTime { instalments_paid_on_time: u32, instalments_due: u32 },
+    #[schema(title = "TrackRecordInputs")]
     TrackRecord { loans_taken: u32 },
+    #[schema(title = "CurrentYearActivityInputs")]
     CurrentYearActivity { loans_started_this_year: u32 },
+    #[schema(title = "ApprovedVolumeInputs")]
     ApprovedVolume { current_loans_amount: Number, approved_limit: Number },
 }
 
@@ -133,7 +139,7 @@ struct Loan {
 /// With each component's inputs and points, under the service's policy, today or on any past day.
 #[utoipa::path(get, path = "/v1/customers/{customer_id}/credit-score", tag = "customers",
     params(
-        ("customer_id" = i64, Path, description = "The customer.", example = 301),
+        ("customer_id" = i64, Path, description = "The customer.", example = 10001),
         ("as_of" = Option<String>, Query, format = Date, description = "The day, today or earlier; today unless told.",
          example = "2026-03-31"),
     ),
@@ -155,7 +161,7 @@ pub(super) async fn credit_score(
     let (day, profile) = match as_of {
         None => (today, credit_profiles::find(&api.read_models, customer_id).await?),
         Some(text) => {
-            let day = past_day(&text, today)?;
+            let day = past_day(&text, today).map_err(|Invalid(message)| Problem::invalid_field("as_of", message))?;
             (day, past_profile(&api, customer_id, day).await?)
         }
     };
@@ -164,13 +170,18 @@ pub(super) async fn credit_score(
     Ok(Json(render(&api, customer_id, &profile, &profile.standing(day)?)))
 }
 
-fn past_day(text: &str, today: NaiveDate) -> Result<NaiveDate, Problem> {
+/// A day that has been.
+pub(in crate::http) fn past_day(text: &str, today: NaiveDate) -> Result<NaiveDate, Invalid> {
     let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok();
-    day.filter(|day| *day <= today)
-        .ok_or_else(|| Problem::invalid_field("as_of", format!("must be a day such as {today}, today or earlier")))
+    day.filter(|day| *day <= today).ok_or_else(|| Invalid(format!("must be a day such as {today}, today or earlier")))
 }
 
-async fn past_profile(api: &Api, customer: CustomerId, day: NaiveDate) -> Result<Option<CreditProfile>, Problem> {
+/// What was known of a customer on a day, from the log; `None` where there is no such customer.
+pub(in crate::http) async fn past_profile(
+    api: &Api,
+    customer: CustomerId,
+    day: NaiveDate,
+) -> Result<Option<CreditProfile>, Problem> {
     match profile_as_of(&api.replay.log, customer, day, api.calendar).await? {
         Known::Profile(profile) => Ok(Some(profile)),
         Known::Later(since) => Err(Problem::not_yet_a_customer(customer, day, since)),
@@ -179,14 +190,14 @@ async fn past_profile(api: &Api, customer: CustomerId, day: NaiveDate) -> Result
 }
 
 fn render(api: &Api, customer: CustomerId, profile: &CreditProfile, standing: &CreditStanding) -> CreditScore {
-    let score = api.policy.score(standing);
-    let reference = api.policy.reference();
+    let score = api.policies.in_force().score(standing);
+    let reference = api.policies.in_force().reference();
     CreditScore {
         customer_id: customer.get(),
         as_of: standing.as_of.to_string(),
         credit_score: Number(score.value),
         rule: score.rule.into(),
-        minimum_interest_rate: api.policy.minimum_rate(score.value).map(|rate| Number(rate.percent())),
+        minimum_interest_rate: api.policies.in_force().minimum_rate(score.value).map(|rate| Number(rate.percent())),
         components: score.components.into_iter().map(|component| explained(component, standing)).collect(),
         policy: reference.id.clone(),
         policy_digest: reference.digest.clone(),
@@ -208,7 +219,11 @@ impl From<score::ScoreRule> for ScoreRule {
     }
 }
 
-fn explained(Component { name, weight, points }: Component, standing: &CreditStanding) -> ScoreComponent {
+/// A component with what it was measured from.
+pub(in crate::http) fn explained(
+    Component { name, weight, points }: Component,
+    standing: &CreditStanding,
+) -> ScoreComponent {
     let amount = |amount: Decimal| Number(amount);
     let (name, inputs) = match name {
         score::ComponentName::OnTime => {

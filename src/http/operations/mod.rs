@@ -1,7 +1,7 @@
 //! Endpoints for operators and auditors: how the read models stand, rebuilding and redriving them, metrics, and what the
 //! log itself tells of a past day. Unlike queries they may look at the log; like them they decide nothing.
 
-mod credit_score;
+pub(super) mod credit_score;
 mod metrics;
 mod parked;
 mod projections;
@@ -9,7 +9,9 @@ mod projections;
 use ::projections::Projection;
 use aggregates::ids::CustomerId;
 use serde::Deserialize;
-use utoipa::ToSchema;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -30,6 +32,18 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
         .routes(operation(routes!(metrics::metrics)))
 }
 
+/// The read models' names, for the description.
+enum ProjectionName {}
+
+impl PartialSchema for ProjectionName {
+    fn schema() -> RefOr<Schema> {
+        let names = Projection::ALL.map(Projection::name);
+        ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names)).into()
+    }
+}
+
+impl ToSchema for ProjectionName {}
+
 /// A projection in a path.
 fn projection(PathText(name): &PathText) -> Result<Projection, Problem> {
     Projection::from_name(name).ok_or_else(|| Problem::not_found("projection", name))
@@ -38,11 +52,11 @@ fn projection(PathText(name): &PathText) -> Result<Projection, Problem> {
 /// One customer, or all of them.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(examples(json!({"customer_id": 301}), json!({})))]
+#[schema(examples(json!({"customer_id": 10001}), json!({})))]
 struct OneCustomer<'a> {
     /// All customers unless told.
     #[serde(borrow, default, deserialize_with = "given")]
-    #[schema(value_type = i64, minimum = 1, required = false)]
+    #[schema(value_type = i64, minimum = 1, maximum = 9_007_199_254_740_991_u64, required = false)]
     customer_id: Field<'a>,
 }
 

@@ -6,22 +6,23 @@ use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{OneCustomer, one_customer, projection};
+use super::{OneCustomer, ProjectionName, one_customer, projection};
 use crate::http::Api;
 use crate::http::body::JsonBody;
-use crate::http::parameters::{Page, Parameters, cursor};
+use crate::http::parameters::Parameters;
 use crate::http::problem::{Problem, ProblemDocument};
 use crate::http::queries::PathText;
 
 /// A page of customers whose events are withheld.
 #[derive(Serialize, ToSchema)]
 #[schema(examples(json!({"items": [{
-    "customer_id": 301, "position": 1042, "event_type": "LoanOpened", "error": "missing field `tenure`", "attempts": 3,
+    "customer_id": 10001, "position": 1042, "event_type": "LoanOpened", "error": "missing field `tenure`", "attempts": 3,
     "parked_at": "2026-03-31T09:30:00+00:00", "tried_at": "2026-03-31T09:45:00+00:00",
 }], "next_cursor": null})))]
 pub(super) struct ParkedList {
     items: Vec<Parked>,
     /// Continues the list; null on its last page.
+    #[schema(required)]
     next_cursor: Option<String>,
 }
 
@@ -58,7 +59,7 @@ impl From<parked_customers::Parked> for Parked {
 
 /// What came of trying again.
 #[derive(Serialize, ToSchema)]
-#[schema(examples(json!({"redriven": [301], "parked": [], "more": false})))]
+#[schema(examples(json!({"redriven": [10001], "parked": [], "more": false})))]
 pub(super) struct Redriven {
     /// Customers that go on.
     redriven: Vec<i64>,
@@ -71,7 +72,7 @@ pub(super) struct Redriven {
 /// List the customers whose events are withheld
 #[utoipa::path(get, path = "/v1/projections/{name}/parked", tag = "projections", operation_id = "list_parked",
     params(
-        ("name" = String, Path, description = "The read model.", example = "loans"),
+        ("name" = inline(ProjectionName), Path, description = "The read model.", example = "loans"),
         ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before."),
         ("limit" = Option<u8>, Query, description = "Items at most.", minimum = 1, maximum = 100, example = 20),
     ),
@@ -86,11 +87,13 @@ pub(super) async fn parked(
     mut parameters: Parameters,
 ) -> Result<Json<ParkedList>, Problem> {
     let target = Target::Live(projection(&name)?);
-    let Page { after, limit } = parameters.page()?;
+    let page = parameters.page()?;
     parameters.finish()?;
-    let found = parked_customers::list(&api.read_models, target, after, i64::MAX, limit).await?;
-    let is_full = i64::try_from(found.len()) == Ok(limit);
-    let next_cursor = found.last().filter(|_| is_full).map(|last| cursor(last.customer_id));
+    let mut found = parked_customers::list(&api.read_models, target, page.after, i64::MAX, page.limit + 1).await?;
+    let fitting = usize::try_from(page.limit).unwrap_or(usize::MAX);
+    let there_are_more = found.len() > fitting;
+    found.truncate(fitting);
+    let next_cursor = found.last().filter(|_| there_are_more).map(|last| page.cursor(last.customer_id));
     Ok(Json(ParkedList { items: found.into_iter().map(Parked::from).collect(), next_cursor }))
 }
 
@@ -98,7 +101,7 @@ pub(super) async fn parked(
 ///
 /// Without a body, or with `{}`, those of up to a hundred customers.
 #[utoipa::path(post, path = "/v1/projections/{name}/redrive", tag = "projections",
-    params(("name" = String, Path, description = "The read model.", example = "loans")),
+    params(("name" = inline(ProjectionName), Path, description = "The read model.", example = "loans")),
     request_body = Option<OneCustomer<'static>>,
     responses(
         (status = 200, description = "Who goes on, and who is parked still.", body = Redriven),

@@ -17,7 +17,7 @@ use chrono::NaiveDate;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-pub(super) use document::ProblemDocument;
+pub(super) use document::{Document, ProblemDocument};
 
 /// A field of the request that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -128,6 +128,22 @@ impl Problem {
     fn conflict(kind: &'static str, title: &'static str, field: &str, message: &str) -> Self {
         let errors = vec![FieldError { field: field.to_owned(), message: message.to_owned() }];
         Self { errors, ..Self::new(StatusCode::CONFLICT, kind, title, format!("{field} {message}.")) }
+    }
+
+    /// A read model is new, and its first rebuild not done: 503.
+    #[must_use]
+    pub fn not_filled_yet() -> Self {
+        let detail = "This read model is being filled in for the first time; GET /v1/projections shows how far it is.";
+        let title = "Not filled in yet";
+        Self { retry_after: Some(5), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "not-filled-yet", title, detail) }
+    }
+
+    /// Another backtest runs in this process: 503.
+    #[must_use]
+    pub fn backtest_under_way() -> Self {
+        let detail = "One backtest runs at a time in a process. Try again when it has ended.";
+        let title = "A backtest is under way";
+        Self { retry_after: Some(5), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "backtest-under-way", title, detail) }
     }
 
     /// A rebuild is under way: 409.

@@ -16,9 +16,12 @@ use crate::http::problem::{Problem, ProblemDocument};
 /// What a decision would be.
 #[derive(Serialize, ToSchema)]
 #[schema(examples(json!({
-    "customer_id": 301, "approval": true, "interest_rate": 10, "corrected_interest_rate": 12, "tenure": 12,
+    "customer_id": 10001, "approval": true, "interest_rate": 10, "corrected_interest_rate": 12, "tenure": 12,
     "monthly_installment": 8884.88, "credit_score": 50,
-    "reasons": [{"code": "rate_corrected", "message": "The credit score asks for a rate of 12% at least."}],
+    "reasons": [{
+        "code": "rate_corrected",
+        "message": "Approved at 12% a year: the lowest rate for a credit score of 50.00.",
+    }],
     "alternatives": [],
 })))]
 pub(super) struct Eligibility {
@@ -58,7 +61,7 @@ pub(super) async fn check_eligibility(
     let profile = credit_profiles::find(&api.read_models, customer_id).await?;
     fresh.confirm(&api)?;
     let profile = profile.ok_or_else(|| Problem::not_found("customer_id", customer_id))?;
-    let assessment = api.policy.assess(profile.standing(api.calendar.today())?, application)?;
+    let assessment = api.policies.in_force().assess(profile.standing(api.calendar.today())?, application)?;
     Ok(Json(Eligibility {
         customer_id: customer_id.get(),
         approval: assessment.is_approved(),

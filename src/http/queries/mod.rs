@@ -1,6 +1,12 @@
 //! Endpoints that read. They are answered from the read models, never from the event store.
 
 mod check_eligibility;
+mod customers;
+mod loan;
+mod loans;
+mod repayments;
+mod schedule;
+mod states;
 mod view_loan;
 
 use aggregates::Invalid;
@@ -19,6 +25,12 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
         .routes(query(routes!(check_eligibility::check_eligibility)))
         .routes(query(routes!(view_loan::view_loan)))
         .routes(query(routes!(view_loan::view_loans)))
+        .routes(query(routes!(customers::list_customers)))
+        .routes(query(routes!(customers::show_customer)))
+        .routes(query(routes!(loans::list_loans)))
+        .routes(query(routes!(loan::show_loan)))
+        .routes(query(routes!(schedule::show_schedule)))
+        .routes(query(routes!(repayments::list_repayments)))
 }
 
 /// The one parameter of a path, as text.
