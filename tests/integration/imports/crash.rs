@@ -125,6 +125,47 @@ async fn an_importer_that_is_stopped_leaves_its_import_to_the_next() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_takes_nothing_for_a_while_only_delays_it() {
+    let scratch = Scratch::new();
+    let (customers, _) = faulty(&scratch, 1500, 40);
+    let app = TestApp::start().await;
+    let pool = app.pool().await;
+    execute(&pool, "alter table events add constraint full_disk check (sequence < 0) not valid").await;
+    let id = uploaded(&app.client, form(Some(&customers), None)).await;
+    let interrupted = eventually("it was interrupted", async || {
+        let import = shown(&app.client, id).await;
+        import["error"].is_string().then_some(import)
+    })
+    .await;
+    assert_eq!((&interrupted["state"], interrupted["ended_at"].is_null()), (&json!("running"), true), "{interrupted}");
+    assert!(interrupted["error"].as_str().unwrap().contains("full_disk"), "{interrupted}");
+    assert_eq!(count(&pool, "imports where retry_at > clock_timestamp() - interval '10 seconds'").await, 1);
+    execute(&pool, "alter table events drop constraint full_disk").await;
+    let import = ended(&app.client, id, "done").await;
+    let direct = run(&empty_log().await, &job(Some(&customers), None)).await;
+    assert_eq!(
+        (tally(&import["customers"]), &import["error"]),
+        (tally_of(&direct.customers), &json!(null)),
+        "{import}"
+    );
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_has_lost_a_part_of_its_workbook_fails() {
+    let scratch = Scratch::new();
+    let files = scratch.generated(10, 20);
+    let app = without_importer().await;
+    let pool = app.pool().await;
+    let id = uploaded(&app.client, form(Some(&files.customers), Some(&files.loans))).await;
+    execute(&pool, "delete from import_files where kind = 'loans'").await;
+    let _importer = RoleProcess::start(&app.config, "importer").await;
+    let failed = ended(&app.client, id, "failed").await;
+    assert_eq!((&failed["error"], imported(&pool).await), (&json!("a part of the workbook is missing"), (0, 0)));
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_that_ends_every_importer_is_given_up() {
     let scratch = Scratch::new();
     let files = scratch.generated(10, 20);
