@@ -1,13 +1,12 @@
 //! Where everything is wired, and nothing else is: read it from top to bottom for the flow.
 //!
-//! databases -> schemas -> (sample data) -> bus -> relay -> projection workers -> HTTP. It stops the other way round:
+//! databases -> schemas -> (sample data) -> bus -> relay -> projection workers -> importers -> HTTP. It stops the other way round:
 //! first no new requests, then the workers. The servers it works on are started before it and stopped after it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aggregates::policy::{Policy, PolicyError};
 use axum::ServiceExt;
 use axum::extract::Request;
 use sqlx::migrate::MigrateError;
@@ -23,6 +22,10 @@ use crate::config::{Role, Serve};
 use crate::databases::{Databases, process_name};
 use crate::http::{Api, router};
 use crate::import::ImportError;
+use crate::import::jobs::Imports;
+use crate::import::jobs::upkeep::keep_tidy;
+use crate::import::jobs::work::{Importer, WORKERS};
+use crate::policies::{Policies, PoliciesError};
 use crate::progress::Progress;
 use crate::projector::{Outdated, Projector};
 use crate::relay::Relay;
@@ -49,17 +52,9 @@ pub enum AppError {
     /// NATS's address is not one.
     #[error("cannot use NATS")]
     Bus(#[from] BusError),
-    /// A shipped policy cannot be read.
-    #[error("a scoring policy is not valid")]
-    Policy(#[from] PolicyError),
-    /// There is no such policy.
-    #[error("there is no policy '{wanted}'; there are: {known}")]
-    NoSuchPolicy {
-        /// What was asked for.
-        wanted: String,
-        /// What there is.
-        known: String,
-    },
+    /// A scoring policy is not valid, or there is none of that name.
+    #[error(transparent)]
+    Policies(#[from] PoliciesError),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}")]
     Listen {
@@ -76,22 +71,22 @@ pub enum AppError {
 
 /// What a start needs that can be wrong in the configuration, checked before any server is started.
 pub struct Prepared {
-    policy: Arc<Policy>,
+    policies: Arc<Policies>,
     listener: Option<TcpListener>,
 }
 
 impl Prepared {
-    /// Looks up the policy and takes the port.
+    /// Reads the policies and takes the port.
     ///
     /// # Errors
-    /// [`AppError`], when there is no such policy or the port cannot be had.
+    /// [`AppError`], when a policy is not valid, there is none of that name, or the port cannot be had.
     pub async fn new(config: &Serve) -> Result<Self, AppError> {
-        let policy = Arc::new(policy(&config.policy)?);
+        let policies = Arc::new(Policies::load(config.policies.policies_dir.as_deref(), &config.policy)?);
         let listener = match has(config, Role::Api) {
             true => Some(listen(config.http_addr).await?),
             false => None,
         };
-        Ok(Self { policy, listener })
+        Ok(Self { policies, listener })
     }
 }
 
@@ -110,7 +105,7 @@ impl App {
     /// # Errors
     /// [`AppError`], naming what could not be started.
     pub async fn start(config: &Serve, prepared: Prepared, servers: &Servers) -> Result<Self, AppError> {
-        let Prepared { policy, listener } = prepared;
+        let Prepared { policies, listener } = prepared;
         let connections = config.store.database_connections;
         let databases = Databases::connect(&servers.database_url, &servers.read_database_url, connections).await?;
         migrate(&databases.log, &databases.read_models).await?;
@@ -161,6 +156,14 @@ impl App {
             workers.spawn(|stop| watch(databases.replay(), stop));
             catch_up(&databases, &progress).await?;
         }
+        if has(config, Role::Importer) {
+            let (log, keep_days) = (databases.log.clone(), config.import_keep_days);
+            for _ in 0..WORKERS {
+                let importer = Importer { log: log.clone(), calendar, wake: wake.clone() };
+                workers.spawn(|stop| importer.run(stop));
+            }
+            workers.spawn(|stop| keep_tidy(log, keep_days, stop));
+        }
         if has(config, Role::Api) {
             let log = databases.log.clone();
             workers.spawn(|stop| keep_purged(log, stop));
@@ -168,12 +171,14 @@ impl App {
 
         let api = listener.map(|listener| {
             let api = Api {
-                commands: Arc::new(Commands::new(log, Arc::clone(&policy), calendar, wake)),
+                commands: Arc::new(Commands::new(log, Arc::clone(policies.in_force()), calendar, wake)),
                 log: databases.log.clone(),
                 replay: databases.replay(),
                 read_models: databases.read_models.clone(),
+                imports: Imports::new(databases.log.clone(), config.import_max_bytes),
                 progress,
-                policy,
+                policies,
+                backtests: Arc::default(),
                 calendar,
                 visibility_timeout: Duration::from_secs(config.visibility_timeout),
             };
@@ -251,15 +256,6 @@ async fn catch_up(databases: &Databases, progress: &Progress) -> Result<(), sqlx
 
 fn has(config: &Serve, role: Role) -> bool {
     config.roles.contains(&role)
-}
-
-fn policy(wanted: &str) -> Result<Policy, AppError> {
-    let mut shipped = Policy::shipped()?;
-    let known = shipped.iter().map(|policy| policy.reference().id.clone()).collect::<Vec<_>>().join(", ");
-    match shipped.iter().position(|policy| policy.reference().id == wanted) {
-        Some(place) => Ok(shipped.swap_remove(place)),
-        None => Err(AppError::NoSuchPolicy { wanted: wanted.to_owned(), known }),
-    }
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, AppError> {

@@ -3,13 +3,18 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use aggregates::Invalid;
 use aggregates::ids::CustomerId;
 use chrono::FixedOffset;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use projections::Projection;
 
+use crate::backtest::{DEFAULT_EXAMPLES, MAX_EXAMPLES, Moment};
+
 /// Where data lies when nobody says otherwise.
 const DEFAULT_DATA_DIR: &str = ".data";
+/// The policy in force when nobody says otherwise.
+pub const DEFAULT_POLICY: &str = "standard-1";
 
 /// Decides who gets credit, records why, and never loses or double-counts a rupee.
 #[derive(Debug, Parser)]
@@ -62,6 +67,8 @@ pub enum Command {
     Redrive(Redrive),
     /// Hold the log against its guarantees, and every read model against a fold of the log.
     Verify(Verify),
+    /// Take the recorded decisions again under another policy, and say which would have fallen otherwise.
+    Backtest(Backtest),
     /// Ask a running service for its health; exit status 0 when it is ready.
     Health(Health),
     /// Print the API's description (OpenAPI 3.1, JSON).
@@ -105,6 +112,14 @@ impl Store {
     }
 }
 
+/// Which policies there are beside those that come with the product.
+#[derive(Debug, Clone, Default, Args)]
+pub struct PolicyFiles {
+    /// Directory of further policies, a TOML file each.
+    #[arg(long, env = "POLICIES_DIR", value_name = "DIR")]
+    pub policies_dir: Option<PathBuf>,
+}
+
 /// `serve`.
 #[derive(Debug, Clone, Args)]
 pub struct Serve {
@@ -129,18 +144,29 @@ pub struct Serve {
           value_parser = clap::value_parser!(u8).range(1..=5))]
     pub nats_replicas: u8,
     /// What this process does.
-    #[arg(long, env = "ROLES", value_enum, value_delimiter = ',', default_value = "api,relay,projector")]
+    #[arg(long, env = "ROLES", value_enum, value_delimiter = ',', default_value = "api,relay,projector,importer")]
     pub roles: Vec<Role>,
     /// Fill an empty store from generated workbooks first.
     #[arg(long, env = "SAMPLE_DATA")]
     pub sample_data: bool,
     /// The policy that decisions are taken under.
-    #[arg(long, env = "POLICY", default_value = "standard-1", value_name = "ID")]
+    #[arg(long, env = "POLICY", default_value = DEFAULT_POLICY, value_name = "ID")]
     pub policy: String,
+    /// Which policies there are.
+    #[command(flatten)]
+    pub policies: PolicyFiles,
     /// Seconds that a request waits for the read models at most.
     #[arg(long, env = "VISIBILITY_TIMEOUT", default_value_t = 5, value_name = "SECONDS",
           value_parser = clap::value_parser!(u64).range(0..=60))]
     pub visibility_timeout: u64,
+    /// Bytes of the workbooks of one uploaded import at most.
+    #[arg(long, env = "IMPORT_MAX_BYTES", default_value_t = 64 << 20, value_name = "BYTES",
+          value_parser = clap::value_parser!(u64).range(1 << 10..=1 << 30))]
+    pub import_max_bytes: u64,
+    /// Days that an import's outcome and its rejects are kept after it ended; the last 1000 at most.
+    #[arg(long, env = "IMPORT_KEEP_DAYS", default_value_t = 90, value_name = "DAYS",
+          value_parser = clap::value_parser!(u16).range(1..=3650))]
+    pub import_keep_days: u16,
 }
 
 /// What a process can do.
@@ -152,6 +178,8 @@ pub enum Role {
     Relay,
     /// Keeps the read models.
     Projector,
+    /// Works on uploaded imports.
+    Importer,
 }
 
 /// `import`.
@@ -198,7 +226,7 @@ pub struct Generate {
 /// Which read models.
 #[derive(Debug, Clone, Args)]
 pub struct Names {
-    /// Names of read models: customers, loans, credit_profiles.
+    /// Names of read models: customers, loans, credit_profiles, decisions.
     #[arg(value_name = "NAME", value_parser = projection)]
     pub names: Vec<Projection>,
 }
@@ -275,9 +303,42 @@ pub struct Verify {
     /// Where the data is.
     #[command(flatten)]
     pub store: Store,
+    /// Which policies there are: decisions are taken again under the one that they were taken under.
+    #[command(flatten)]
+    pub policies: PolicyFiles,
     /// How many differences are printed at most.
     #[arg(long, default_value_t = 20, value_name = "N")]
     pub show: usize,
+}
+
+/// `backtest`.
+#[derive(Debug, Clone, Args)]
+pub struct Backtest {
+    /// Where the data is.
+    #[command(flatten)]
+    pub store: Store,
+    /// Which policies there are.
+    #[command(flatten)]
+    pub policies: PolicyFiles,
+    /// The other policy: a TOML file, or the id of a policy that there is.
+    #[arg(value_name = "POLICY")]
+    pub policy: String,
+    /// Decisions since that day, it included, or since that instant.
+    #[arg(long, value_name = "DAY", value_parser = moment)]
+    pub decided_after: Option<Moment>,
+    /// Decisions until that day, it excluded, or until that instant.
+    #[arg(long, value_name = "DAY", value_parser = moment)]
+    pub decided_before: Option<Moment>,
+    /// Decisions over this customer's applications alone.
+    #[arg(long, value_name = "ID", value_parser = customer_id)]
+    pub customer: Option<CustomerId>,
+    /// How many decisions that fall otherwise are listed, at most, each way.
+    #[arg(long, default_value_t = DEFAULT_EXAMPLES, value_name = "N",
+          value_parser = clap::value_parser!(u8).range(0..=i64::from(MAX_EXAMPLES)))]
+    pub examples: u8,
+    /// As `POST /v1/policies/backtest` answers.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `health`.
@@ -291,6 +352,10 @@ pub struct Health {
 fn projection(name: &str) -> Result<Projection, String> {
     let known = Projection::ALL.map(Projection::name).join(", ");
     Projection::from_name(name).ok_or_else(|| format!("there is no such read model; there are: {known}"))
+}
+
+fn moment(text: &str) -> Result<Moment, String> {
+    text.parse().map_err(|Invalid(message)| message)
 }
 
 fn customer_id(text: &str) -> Result<CustomerId, String> {

@@ -4,6 +4,8 @@
 //! crate, the read models are the `projections` crate; here is what moves events between them and the world.
 
 pub mod app;
+pub mod audit;
+pub mod backtest;
 pub mod bus;
 pub mod commands;
 pub mod config;
@@ -15,6 +17,7 @@ pub mod http;
 pub mod import;
 pub mod metrics;
 pub mod ops;
+pub mod policies;
 pub mod progress;
 pub mod projector;
 pub mod relay;

@@ -35,6 +35,7 @@ fn run(cli: Cli) -> Result<(), Box<dyn Error>> {
             Command::Parked(parked) => Ok(ops::projections::parked(&parked).await?),
             Command::Redrive(redrive) => Ok(ops::projections::redrive(&redrive).await?),
             Command::Verify(verify) => Ok(ops::verify::verify(&verify).await?),
+            Command::Backtest(backtest) => Ok(ops::backtest::backtest(&backtest).await?),
             Command::Health(health) => Ok(ops::health::health(&health).await?),
             Command::Openapi => {
                 ops::openapi::openapi();

@@ -32,11 +32,12 @@ pub async fn fill(log: &EventLog, calendar: BusinessCalendar, data_dir: &Path) -
     std::fs::write(&unfinished, []).map_err(ImportError::Sample)?;
     let files = generate(&directory, SPEC)?;
     let job = Job {
-        customers: Some(files.customers),
-        loans: Some(files.loans),
+        customers: Some(files.customers.into()),
+        loans: Some(files.loans.into()),
         dry_run: false,
         notices: None,
         today: calendar.today(),
+        import: None,
     };
     import(log, &job, |_, _, _| {}).await?;
     std::fs::remove_file(&unfinished).map_err(ImportError::Sample)

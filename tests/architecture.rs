@@ -175,6 +175,7 @@ fn read_models_are_read_and_written_in_their_crate() {
         "read_models.customers",
         "read_models.loans",
         "read_models.credit_profiles",
+        "read_models.decisions",
         "read_models.checkpoints",
         "read_models.parked",
         "read_models.rebuilds",

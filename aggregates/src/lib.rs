@@ -19,6 +19,7 @@ pub mod policy;
 pub mod profile;
 pub mod repayment;
 pub mod terms;
+pub mod text;
 
 /// Why a value was refused by the type that guards it.
 ///

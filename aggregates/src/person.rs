@@ -145,6 +145,13 @@ pub struct PersonalData {
     pub phone_number: PhoneNumber,
 }
 
+/// What of it changes: how a customer is reached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContactData {
+    /// Unique among customers.
+    pub phone_number: PhoneNumber,
+}
+
 /// What a customer earns in a month: over 0, at most 1,000,000,000 rupees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "Money", into = "Money")]

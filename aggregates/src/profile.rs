@@ -33,6 +33,10 @@ pub struct LoanRecord {
     /// The day of the repayment that settled it. Absent from what was stored before there were repayments.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settled_on: Option<NaiveDate>,
+    /// The day it was written off. It stays owed and stays exposure. Absent from what was stored before there were
+    /// write-offs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written_off_on: Option<NaiveDate>,
 }
 
 impl LoanRecord {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Invalid;
 use crate::money::Money;
+use crate::text::visible;
 
 /// The largest repayment, in rupees.
 pub const MAX_REPAYMENT_RUPEES: i64 = 10_000_000_000;
@@ -78,18 +79,7 @@ impl TryFrom<&str> for Reference {
     type Error = Invalid;
 
     fn try_from(reference: &str) -> Result<Self, Invalid> {
-        let reference = reference.trim();
-        if reference.is_empty() {
-            return Err(Invalid::new("must not be empty"));
-        }
-        if reference.chars().count() > MAX_REFERENCE_CHARS {
-            return Err(Invalid::new(format!("must have at most {MAX_REFERENCE_CHARS} characters")));
-        }
-        let visible = |character: char| character == ' ' || !(character.is_control() || character.is_whitespace());
-        if !reference.chars().all(visible) {
-            return Err(Invalid::new("must be visible characters and spaces"));
-        }
-        Ok(Self(reference.to_owned()))
+        visible(reference, MAX_REFERENCE_CHARS).map(Self)
     }
 }
 

@@ -7,6 +7,11 @@ use sqlx::{PgConnection, PgExecutor};
 
 use crate::{Partition, Projection, Target};
 
+/// The version of a read model that a migration has added to a log that was there before it: it follows the log from
+/// where the others stood then, and what came before is filled in by its first rebuild, which starts by itself. Until
+/// that serves, it can answer nothing.
+pub const UNFILLED: i16 = 0;
+
 /// A checkpoint as it stands.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, sqlx::FromRow)]
 pub struct Checkpoint {
@@ -83,6 +88,21 @@ pub async fn load_all(executor: impl PgExecutor<'_>) -> Result<Vec<(Projection, 
         Some((projection, partition, row.checkpoint))
     });
     Ok(known.collect())
+}
+
+/// Whether a read model has all that came before its checkpoints: `false` between the migration that adds it and its
+/// first rebuild. Once it has, it has for good.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn is_filled(executor: impl PgExecutor<'_>, projection: Projection) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar(
+        "select not exists (select from read_models.checkpoints where projection = $1 and version = $2)",
+    )
+    .bind(projection.name())
+    .bind(UNFILLED)
+    .fetch_one(executor)
+    .await
 }
 
 /// Moves the checkpoint, if it still stands where the caller believes and no newer version of the product has taken

@@ -3,7 +3,7 @@
 //! A range of customers is read in one snapshot: rows, checkpoints and parked customers belong together there. What the
 //! log holds up to those checkpoints is settled, so it can be read afterwards, at leisure.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use sqlx::{PgConnection, PgPool};
 
@@ -11,14 +11,17 @@ use crate::customer::CustomerEvents;
 use crate::model::{ReadModel, difference, load_customers};
 use crate::parked::Parked;
 use crate::rebuilds::Range;
-use crate::{Partition, Projection, Target, checkpoint, credit_profiles, customers, loans, parked};
+use crate::{Partition, Projection, Target, checkpoint, credit_profiles, customers, decisions, loans, parked};
 
 /// What all read models say of a range of customers, at one moment.
 pub struct Snapshot {
     positions: HashMap<(Projection, Partition), i64>,
+    /// Those that have not what came before their checkpoints: there is nothing to compare in them yet.
+    unfilled: HashSet<Projection>,
     customers: Stored<customers::Customers>,
     loans: Stored<loans::Loans>,
     credit_profiles: Stored<credit_profiles::CreditProfiles>,
+    decisions: Stored<decisions::Decisions>,
 }
 
 /// What one read model says of them. What was compared is taken out, so that what remains belongs to nobody.
@@ -95,7 +98,10 @@ impl Snapshot {
             sqlx::query(&sql).execute(&mut *transaction).await?;
         }
         let positions = checkpoint::load_all(&mut *transaction).await?;
+        let is_unfilled = |held: &checkpoint::Checkpoint| held.version == checkpoint::UNFILLED;
+        let unfilled = positions.iter().filter(|(.., held)| is_unfilled(held)).map(|(projection, ..)| *projection);
         let snapshot = Self {
+            unfilled: unfilled.collect(),
             positions: positions
                 .into_iter()
                 .map(|(projection, partition, checkpoint)| ((projection, partition), checkpoint.position))
@@ -103,6 +109,7 @@ impl Snapshot {
             customers: Stored::load(&mut transaction, range).await?,
             loans: Stored::load(&mut transaction, range).await?,
             credit_profiles: Stored::load(&mut transaction, range).await?,
+            decisions: Stored::load(&mut transaction, range).await?,
         };
         transaction.commit().await?;
         Ok(snapshot)
@@ -117,8 +124,8 @@ impl Snapshot {
     /// The customers that are parked: what the log holds of them from there on is not in the read model.
     #[must_use]
     pub fn parked(&self) -> Vec<Difference> {
-        let customers = self.customers.parked();
-        customers.chain(self.loans.parked()).chain(self.credit_profiles.parked()).collect()
+        let (customers, profiles) = (self.customers.parked(), self.credit_profiles.parked());
+        customers.chain(self.loans.parked()).chain(profiles).chain(self.decisions.parked()).collect()
     }
 
     /// Compares all rows of one customer; answers how many there are, and which differ.
@@ -126,12 +133,13 @@ impl Snapshot {
         let partition = Partition::of(events.customer());
         let mut compared = 0;
         let mut differences = Vec::new();
-        for projection in Projection::ALL {
+        for projection in Projection::ALL.into_iter().filter(|projection| !self.unfilled.contains(projection)) {
             let position = self.positions.get(&(projection, partition)).copied().unwrap_or(0);
             let (rows, found) = match projection {
                 Projection::Customers => self.customers.compare(events, position),
                 Projection::Loans => self.loans.compare(events, position),
                 Projection::CreditProfiles => self.credit_profiles.compare(events, position),
+                Projection::Decisions => self.decisions.compare(events, position),
             };
             compared += rows;
             differences.extend(found);
@@ -142,7 +150,8 @@ impl Snapshot {
     /// The rows that no customer's events have accounted for.
     #[must_use]
     pub fn left_over(&self) -> Vec<Difference> {
-        let customers = self.customers.left_over();
-        customers.chain(self.loans.left_over()).chain(self.credit_profiles.left_over()).collect()
+        let (customers, profiles) = (self.customers.left_over(), self.credit_profiles.left_over());
+        let all = customers.chain(self.loans.left_over()).chain(profiles).chain(self.decisions.left_over());
+        all.filter(|difference| !self.unfilled.contains(&difference.projection)).collect()
     }
 }

@@ -7,19 +7,24 @@
 //! knows no HTTP and no message bus.
 
 pub mod apply;
+pub mod bounds;
 pub mod checkpoint;
 pub mod compare;
 pub mod credit_profiles;
 pub mod customer;
 pub mod customers;
+pub mod decisions;
 pub mod event;
+pub mod keyset;
 pub mod loans;
 mod model;
 pub mod parked;
 pub mod partition;
+pub mod plan;
 pub mod rebuilds;
 pub mod replace;
 pub mod shadow;
+pub mod statement;
 mod target;
 pub mod workers;
 
@@ -39,11 +44,13 @@ pub enum Projection {
     Loans,
     /// All that eligibility needs of a customer.
     CreditProfiles,
+    /// Every decision with all that it was taken from.
+    Decisions,
 }
 
 impl Projection {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Customers, Self::Loans, Self::CreditProfiles];
+    pub const ALL: [Self; 4] = [Self::Customers, Self::Loans, Self::CreditProfiles, Self::Decisions];
 
     /// The name that checkpoints, consumers and operators use.
     #[must_use]
@@ -52,6 +59,7 @@ impl Projection {
             Self::Customers => "customers",
             Self::Loans => "loans",
             Self::CreditProfiles => "credit_profiles",
+            Self::Decisions => "decisions",
         }
     }
 
@@ -66,8 +74,9 @@ impl Projection {
     #[must_use]
     pub const fn version(self) -> i16 {
         match self {
-            Self::Customers => 1,
-            Self::Loans | Self::CreditProfiles => 2,
+            Self::Decisions => 1,
+            Self::Customers => 2,
+            Self::Loans | Self::CreditProfiles => 3,
         }
     }
 
@@ -78,6 +87,7 @@ impl Projection {
             Self::Customers => 0,
             Self::Loans => 1,
             Self::CreditProfiles => 2,
+            Self::Decisions => 3,
         }
     }
 }

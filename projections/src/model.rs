@@ -65,6 +65,10 @@ macro_rules! with_model {
                 type $model = $crate::credit_profiles::CreditProfiles;
                 $body
             }
+            $crate::Projection::Decisions => {
+                type $model = $crate::decisions::Decisions;
+                $body
+            }
         }
     };
 }

@@ -29,6 +29,7 @@ impl Target {
             Self::Rebuild(Projection::Customers) => "customers_rebuild",
             Self::Rebuild(Projection::Loans) => "loans_rebuild",
             Self::Rebuild(Projection::CreditProfiles) => "credit_profiles_rebuild",
+            Self::Rebuild(Projection::Decisions) => "decisions_rebuild",
         }
     }
 }

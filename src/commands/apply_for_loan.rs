@@ -6,9 +6,8 @@ use aggregates::customer::{ApplyForLoan, Customer, CustomerCommand, CustomerEven
 use aggregates::ids::{CustomerId, DecisionId, LoanId};
 use aggregates::loan::{Loan, LoanCommand, LoanEvent, LoanTerms, OpenLoan};
 use aggregates::policy::decision::{Application, Assessment};
-use chrono::Utc;
 
-use super::{Answered, CommandError, Commands, KeyedRequest, MAX_ATTEMPTS, Origin, Rendered, handle, serialize};
+use super::{Answered, CommandError, Commands, KeyedRequest, Moment, Origin, Prepared, Rendered, handle, serialize};
 use crate::store::append::Append;
 use crate::store::ids::draw_decision_and_loan;
 
@@ -39,31 +38,30 @@ impl Commands {
         origin: &Origin,
         render: impl Fn(LoanApplication) -> Rendered,
     ) -> Result<Answered, CommandError> {
-        self.once(keyed, self.decide_and_append(customer_id, application, keyed, origin, render)).await
+        let decide = async {
+            let _turn = self.queue.turn(customer_id).await;
+            let prepare = || self.prepare_application(customer_id, application.clone(), origin, &render);
+            self.until_appended(keyed, prepare).await
+        };
+        self.once(keyed, decide).await
     }
 
-    async fn decide_and_append(
+    async fn prepare_application(
         &self,
         customer_id: CustomerId,
         application: Application,
-        keyed: Option<&KeyedRequest>,
         origin: &Origin,
         render: impl Fn(LoanApplication) -> Rendered,
-    ) -> Result<Answered, CommandError> {
-        let _turn = self.queue.turn(customer_id).await;
-        for _ in 0..MAX_ATTEMPTS {
-            let decided = self.decide_application(customer_id, application.clone(), origin).await;
-            let (to_append, decided) = match decided {
-                // An import took the new loan's id for a loan of this very customer: the next one is free.
-                Err(CommandError::Customer(CustomerRefusal::LoanAlreadyKnown(_))) => continue,
-                decided => decided?,
-            };
-            let answer = render(decided).map_err(CommandError::Render)?;
-            if let Some(answered) = self.append(to_append, customer_id, keyed, answer).await? {
-                return Ok(answered);
+    ) -> Result<Option<Prepared>, CommandError> {
+        match self.decide_application(customer_id, application, origin).await {
+            Ok((to_append, decided)) => {
+                let answer = render(decided).map_err(CommandError::Render)?;
+                Ok(Some(Prepared { customer_id, to_append, answer }))
             }
+            // An import took the new loan's id for a loan of this very customer: the next one is free.
+            Err(CommandError::Customer(CustomerRefusal::LoanAlreadyKnown(_))) => Ok(None),
+            Err(error) => Err(error),
         }
-        Err(CommandError::Contention)
     }
 
     async fn decide_application(
@@ -74,15 +72,8 @@ impl Commands {
     ) -> Result<(Append, LoanApplication), CommandError> {
         let mut customer = self.log.load::<Customer>(customer_id.get()).await?;
         let (decision_id, loan_id) = draw_decision_and_loan(self.log.pool()).await?;
-        let at = Utc::now();
-        let command = ApplyForLoan {
-            decision_id,
-            loan_id,
-            application,
-            policy: Arc::clone(&self.policy),
-            today: self.calendar.day(at),
-            at,
-        };
+        let Moment { at, today } = self.now();
+        let command = ApplyForLoan { decision_id, loan_id, application, policy: Arc::clone(&self.policy), today, at };
         let events = handle(&mut customer.aggregate, CustomerCommand::ApplyForLoan(command)).await?;
         let decided = events.iter().find_map(CustomerEvent::decision).ok_or(CommandError::Undecided)?;
         let opened = open(customer_id, &decided).await?;

@@ -68,6 +68,7 @@ impl KeyedRequest {
             request_digest: self.digest.to_vec(),
             status: answer.status,
             body: answer.body.clone(),
+            revision: answer.revision,
             partition: Partition::of(customer),
         }
     }
@@ -95,6 +96,12 @@ impl Commands {
         }
     }
 
+    /// Claims a key for a request that is no command but takes effect once all the same; `None` while another one with
+    /// that key runs in this process.
+    pub(crate) fn claim<'a>(&'a self, key: &'a IdempotencyKey) -> Option<Running<'a>> {
+        self.running.claim(key)
+    }
+
     /// What the same request was answered, if it has taken effect.
     async fn recall(&self, keyed: &KeyedRequest) -> Result<Option<Answered>, CommandError> {
         let found = find(self.log.pool(), keyed.key.as_str()).await.map_err(CommandError::KeyLookup)?;
@@ -102,7 +109,7 @@ impl Commands {
         if found.request_digest != keyed.digest {
             return Err(CommandError::KeyReused);
         }
-        let answer = Answer { status: found.status, body: found.body };
+        let answer = Answer { status: found.status, body: found.body, revision: found.revision };
         let place = LogPlace { partition: found.partition, position: found.position };
         Ok(Some(Answered { answer, place, replayed: true }))
     }
@@ -113,7 +120,7 @@ impl Commands {
 pub(super) struct RunningKeys(Mutex<HashSet<IdempotencyKey>>);
 
 /// A request that runs, for as long as this lives: until it is answered, panics, or is given up by its client.
-struct Running<'a> {
+pub(crate) struct Running<'a> {
     keys: &'a RunningKeys,
     key: &'a IdempotencyKey,
     noted: bool,

@@ -4,10 +4,16 @@
 //! [`CommandError`]. Nothing in this module knows HTTP, and no decision looks at a read model.
 
 mod apply_for_loan;
+mod change;
+mod change_details;
+mod change_loan;
 mod idempotency;
 mod queue;
 mod register;
 mod repay;
+mod reverse_repayment;
+mod settle_early;
+mod write_off;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,7 +23,7 @@ use aggregates::customer::CustomerRefusal;
 use aggregates::ids::CustomerId;
 use aggregates::loan::LoanRefusal;
 use aggregates::policy::Policy;
-use chrono::{DateTime, FixedOffset, NaiveDate, Utc};
+use chrono::{DateTime, FixedOffset, NaiveDate, NaiveTime, Utc};
 use cqrs_es::event_sink::EventSink;
 use cqrs_es::persist::SerializedEvent;
 use cqrs_es::{Aggregate, EventEnvelope};
@@ -31,6 +37,8 @@ use crate::store::ids::IdError;
 use crate::store::{EventLog, LoadError};
 
 pub use self::apply_for_loan::LoanApplication;
+pub use self::change::{ChangeRequest, Expected};
+pub use self::change_details::{CustomerDetails, DetailsChange};
 pub use self::idempotency::{DIGEST_BYTES, IdempotencyKey, KeyedRequest};
 pub use self::register::{Registered, Registration};
 pub use self::repay::Repayment;
@@ -81,6 +89,8 @@ pub struct Answer {
     pub status: u16,
     /// JSON.
     pub body: String,
+    /// The revision of what was changed, after it; `None` where the answer is about nothing that has one.
+    pub revision: Option<u32>,
 }
 
 /// An answer, or why it could not be written as JSON.
@@ -92,7 +102,13 @@ impl Answer {
     /// # Errors
     /// When the document cannot be written as JSON.
     pub fn json(status: u16, document: &impl Serialize) -> Rendered {
-        Ok(Self { status, body: serde_json::to_string(document)? })
+        Ok(Self { status, body: serde_json::to_string(document)?, revision: None })
+    }
+
+    /// The same, of something that has come to a revision.
+    #[must_use]
+    pub fn at_revision(self, revision: u32) -> Self {
+        Self { revision: Some(revision), ..self }
     }
 }
 
@@ -119,8 +135,14 @@ pub enum CommandError {
     /// Another customer has the phone number.
     #[error("the phone number belongs to another customer")]
     PhoneNumberTaken,
-    /// The domain answered an application with something else than a decision: a fault of this program.
-    #[error("the application led to no decision")]
+    /// The client expects another revision than there is.
+    #[error("the revision is {current} by now")]
+    Stale {
+        /// The revision that there is.
+        current: u32,
+    },
+    /// The domain answered a command with other events than it leads to: a fault of this program.
+    #[error("the command led to other events than it should")]
     Undecided,
     /// Others were faster every time.
     #[error("others were faster {MAX_ATTEMPTS} times in a row")]
@@ -155,7 +177,12 @@ impl CommandError {
     /// Whether it follows from what the log holds: the same request, having taken effect meanwhile, leads to it too.
     const fn is_judged_from_the_log(&self) -> bool {
         match self {
-            Self::Customer(_) | Self::Loan(_) | Self::PhoneNumberTaken | Self::Contention | Self::KeyTaken => true,
+            Self::Customer(_)
+            | Self::Loan(_)
+            | Self::PhoneNumberTaken
+            | Self::Stale { .. }
+            | Self::Contention
+            | Self::KeyTaken => true,
             Self::Undecided
             | Self::Load(_)
             | Self::Id(_)
@@ -179,11 +206,32 @@ impl BusinessCalendar {
         at.with_timezone(&self.0).date_naive()
     }
 
+    /// The moment at which a business day begins.
+    #[must_use]
+    pub fn begins(&self, day: NaiveDate) -> DateTime<Utc> {
+        let midnight = day.and_time(NaiveTime::MIN);
+        midnight.checked_sub_offset(self.0).unwrap_or(midnight).and_utc()
+    }
+
     /// The business day now.
     #[must_use]
     pub fn today(&self) -> NaiveDate {
         self.day(Utc::now())
     }
+}
+
+/// An instant and its business day.
+#[derive(Debug, Clone, Copy)]
+struct Moment {
+    at: DateTime<Utc>,
+    today: NaiveDate,
+}
+
+/// What a command has come to, decided and not yet appended.
+struct Prepared {
+    customer_id: CustomerId,
+    to_append: Append,
+    answer: Answer,
 }
 
 /// Executes commands.
@@ -201,6 +249,31 @@ impl Commands {
     #[must_use]
     pub fn new(log: EventLog, policy: Arc<Policy>, calendar: BusinessCalendar, wake: Wake) -> Self {
         Self { log, policy, calendar, wake, queue: CustomerQueue::default(), running: RunningKeys::default() }
+    }
+
+    /// Now: a command takes its time once, when it is decided.
+    fn now(&self) -> Moment {
+        let at = Utc::now();
+        Moment { at, today: self.calendar.day(at) }
+    }
+
+    /// Decides and appends, and again from what the log holds then where somebody else was faster. `decide` answers
+    /// `None` where it has met such a case itself.
+    async fn until_appended<Decided>(
+        &self,
+        keyed: Option<&KeyedRequest>,
+        decide: impl Fn() -> Decided,
+    ) -> Result<Answered, CommandError>
+    where
+        Decided: Future<Output = Result<Option<Prepared>, CommandError>>,
+    {
+        for _ in 0..MAX_ATTEMPTS {
+            let Some(Prepared { customer_id, to_append, answer }) = decide().await? else { continue };
+            if let Some(answered) = self.append(to_append, customer_id, keyed, answer).await? {
+                return Ok(answered);
+            }
+        }
+        Err(CommandError::Contention)
     }
 
     /// Appends a command's events about a customer and, where its request has a key, the answer with them. `None` when

@@ -6,9 +6,12 @@ use aggregates::money::Money;
 use aggregates::person::{MonthlyIncome, PersonalData};
 use chrono::Utc;
 
-use super::{Answered, CommandError, Commands, KeyedRequest, MAX_ATTEMPTS, Origin, Rendered, handle, serialize};
+use super::{Answered, CommandError, Commands, KeyedRequest, Origin, Prepared, Rendered, handle, serialize};
 use crate::store::append::Append;
 use crate::store::ids::draw_customer;
+
+/// What whoever has just become a customer stands at.
+const FIRST_REVISION: u32 = 1;
 
 /// Who wants to become a customer.
 #[derive(Debug, Clone)]
@@ -41,26 +44,22 @@ impl Commands {
         origin: &Origin,
         render: impl Fn(Registered) -> Rendered,
     ) -> Result<Answered, CommandError> {
-        self.once(keyed, self.append_first_event(registration, keyed, origin, render)).await
+        let prepare = || self.prepare_registration(registration, origin, &render);
+        self.once(keyed, self.until_appended(keyed, prepare)).await
     }
 
-    async fn append_first_event(
+    /// Nothing is appended where an import takes the id meanwhile: then the next one is free.
+    async fn prepare_registration(
         &self,
         registration: &Registration,
-        keyed: Option<&KeyedRequest>,
         origin: &Origin,
         render: impl Fn(Registered) -> Rendered,
-    ) -> Result<Answered, CommandError> {
-        for _ in 0..MAX_ATTEMPTS {
-            let customer_id = draw_customer(self.log.pool()).await?;
-            let (to_append, approved_limit) = first_event(customer_id, registration.clone(), origin).await?;
-            let answer = render(Registered { customer_id, approved_limit }).map_err(CommandError::Render)?;
-            // Nothing was appended where an import took the id meanwhile: the next one is free.
-            if let Some(answered) = self.append(to_append, customer_id, keyed, answer).await? {
-                return Ok(answered);
-            }
-        }
-        Err(CommandError::Contention)
+    ) -> Result<Option<Prepared>, CommandError> {
+        let customer_id = draw_customer(self.log.pool()).await?;
+        let (to_append, approved_limit) = first_event(customer_id, registration.clone(), origin).await?;
+        let answer = render(Registered { customer_id, approved_limit }).map_err(CommandError::Render)?;
+        let answer = answer.at_revision(FIRST_REVISION);
+        Ok(Some(Prepared { customer_id, to_append, answer }))
     }
 }
 

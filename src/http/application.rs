@@ -35,7 +35,8 @@ pub(super) struct LoanRequest<'a> {
     accept_corrected_rate: Field<'a>,
 }
 
-fn loan_amount() -> Object {
+/// The schema of the amount of a loan in a request.
+pub(super) fn loan_amount() -> Object {
     amount("Rupees, over 0, at most two decimals.", 10_000_000_000)
 }
 
@@ -44,16 +45,28 @@ pub(super) fn parse(body: &JsonBody) -> Result<(CustomerId, Application), Proble
     let request: LoanRequest<'_> = body.fields()?;
     let mut fields = Fields::default();
     let customer_id = fields.required("customer_id", request.customer_id, integer::<i64, CustomerId>);
-    let principal = fields.required("loan_amount", request.loan_amount, number);
-    let interest_rate = fields.required("interest_rate", request.interest_rate, number);
-    let tenure = fields.required("tenure", request.tenure, integer::<u16, _>);
-    let accept = fields.optional("accept_corrected_rate", request.accept_corrected_rate, true, boolean);
-    let (Some(customer_id), Some(principal), Some(interest_rate), Some(tenure), Some(accept_corrected_rate)) =
-        (customer_id, principal, interest_rate, tenure, accept)
-    else {
+    let LoanRequest { loan_amount, interest_rate, tenure, accept_corrected_rate, .. } = request;
+    let application = asked_for(&mut fields, loan_amount, interest_rate, tenure, accept_corrected_rate);
+    let (Some(customer_id), Some(application)) = (customer_id, application) else {
         return Err(fields.into_problem());
     };
-    Ok((customer_id, Application { principal, interest_rate, tenure, accept_corrected_rate }))
+    Ok((customer_id, application))
+}
+
+/// What is asked for; `None` when a field of it is wrong.
+pub(super) fn asked_for(
+    fields: &mut Fields,
+    loan_amount: Field<'_>,
+    interest_rate: Field<'_>,
+    tenure: Field<'_>,
+    accept_corrected_rate: Field<'_>,
+) -> Option<Application> {
+    let principal = fields.required("loan_amount", loan_amount, number);
+    let interest_rate = fields.required("interest_rate", interest_rate, number);
+    let tenure = fields.required("tenure", tenure, integer::<u16, _>);
+    let accept = fields.optional("accept_corrected_rate", accept_corrected_rate, true, boolean);
+    let (principal, interest_rate, tenure) = (principal?, interest_rate?, tenure?);
+    Some(Application { principal, interest_rate, tenure, accept_corrected_rate: accept? })
 }
 
 /// One reason of a decision.
@@ -68,7 +81,7 @@ pub(super) struct Reason {
 /// Declared in the order of gravity: five that decline, two that approve.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum ReasonCode {
+pub(crate) enum ReasonCode {
     CurrentLoansOverLimit,
     ScoreTooLow,
     LimitExceeded,

@@ -8,7 +8,7 @@ use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::{StatusCode, header};
 use rust_decimal::Decimal;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::MAX_BODY_BYTES;
@@ -20,6 +20,11 @@ const UNKNOWN_FIELD: &str = "unknown field ";
 
 /// A field as it stands in the body; `None` when it is missing or null.
 pub(super) type Field<'a> = Option<&'a RawValue>;
+
+/// A null is not the same as nothing: who sends one means something by it, and is told that it cannot be.
+pub(super) fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Field<'de>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
+}
 
 /// The bytes of a JSON body.
 pub(super) struct JsonBody(Bytes);

@@ -50,7 +50,7 @@ fn written(mut response: Response, request_id: &str) -> Response {
     let problem = response.extensions_mut().remove::<Problem>().unwrap_or_else(|| of_status(status));
     let mut document = (status, Json(problem.document(request_id))).into_response();
     document.headers_mut().insert(header::CONTENT_TYPE, PROBLEM_JSON);
-    for name in [header::RETRY_AFTER, header::ALLOW] {
+    for name in [header::RETRY_AFTER, header::ALLOW, header::ETAG] {
         if let Some(value) = response.headers_mut().remove(&name) {
             document.headers_mut().insert(name, value);
         }

@@ -10,11 +10,12 @@ use sha2::{Digest, Sha256};
 use super::Api;
 use super::body::JsonBody;
 use super::consistency::{RespondAsync, token};
+use super::precondition::etag;
 use super::problem::Problem;
 use crate::commands::{Answered, IdempotencyKey, KeyedRequest};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+pub(super) const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// A request that writes.
@@ -40,7 +41,7 @@ impl<S: Send + Sync> FromRequest<S> for Submission {
 }
 
 /// The key that the client sent, if it did.
-fn key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Problem> {
+pub(super) fn key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Problem> {
     let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
@@ -60,14 +61,16 @@ fn digest_of_target(request: &Request) -> Sha256 {
 
 impl Api {
     /// A command's answer, once its events are in every read model, unless the client would rather not wait. An
-    /// answer that is sent again waits like the first.
+    /// answer that is sent again waits like the first, and has the first one's `ETag`: the revision that its body
+    /// speaks of. Where that is no longer the present one, a change under it is refused, as it must be.
     pub(super) async fn respond(&self, answered: Answered, respond_async: Option<RespondAsync>) -> Response {
         let Answered { answer, place, replayed } = answered;
         self.make_visible(place, respond_async).await;
         // The handler took it from a status, so it is one.
         let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
+        let etag = answer.revision.map(|revision| [etag(revision)]);
         let replayed = replayed.then_some([(IDEMPOTENCY_REPLAYED, "true")]);
-        (status, [(header::CONTENT_TYPE, JSON)], [token(place)], replayed, answer.body).into_response()
+        (status, [(header::CONTENT_TYPE, JSON)], [token(place)], etag, replayed, answer.body).into_response()
     }
 }
 

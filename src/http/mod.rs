@@ -1,19 +1,24 @@
 //! HTTP: parses requests into the domain's types, calls one thing, renders the answer.
 //!
-//! `commands` write and `queries` read; `operations` are for operators. None decides anything nor holds SQL. Every error leaves as a problem
-//! document ([`problem`]).
+//! `commands` write and `queries` read; `decisions` explain and ask what would have been; `operations` are for operators,
+//! `audit` for auditors. None decides anything nor holds SQL. Every error leaves as a problem document ([`problem`]).
 
-mod application;
+pub(crate) mod application;
+mod audit;
 mod body;
 mod commands;
 mod consistency;
+mod decisions;
 mod envelope;
 mod health;
 mod idempotency;
-mod number;
+mod if_none_match;
+mod imports;
+pub mod number;
 mod openapi;
 mod operations;
 mod parameters;
+mod precondition;
 pub mod problem;
 mod queries;
 
@@ -29,9 +34,10 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::normalize_path::{NormalizePath, NormalizePathLayer};
 use utoipa_axum::router::OpenApiRouter;
 
-use aggregates::policy::Policy;
-
+use crate::backtest::Backtests;
 use crate::commands::{BusinessCalendar, Commands};
+use crate::import::jobs::Imports;
+use crate::policies::Policies;
 use crate::progress::Progress;
 use crate::replay::Replay;
 
@@ -42,16 +48,20 @@ const MAX_BODY_BYTES: usize = 64 * 1024;
 pub struct Api {
     /// Executes commands.
     pub commands: Arc<Commands>,
-    /// The log's connections, for the health check alone.
+    /// The log's connections, for auditors and the health check.
     pub log: PgPool,
     /// Replays read models.
     pub replay: Replay,
     /// The read models' connections.
     pub read_models: PgPool,
+    /// Imports in the background.
+    pub imports: Imports,
     /// How far the read models have come.
     pub progress: Arc<Progress>,
-    /// The policy that eligibility is answered under.
-    pub policy: Arc<Policy>,
+    /// The policies, and the one that is in force.
+    pub policies: Arc<Policies>,
+    /// Backtests of this process: one at a time.
+    pub backtests: Arc<Backtests>,
     /// The business day.
     pub calendar: BusinessCalendar,
     /// How long a request waits for a read model.
@@ -63,7 +73,10 @@ fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::with_openapi(openapi::base())
         .merge(commands::routes())
         .merge(queries::routes())
+        .merge(imports::routes())
+        .merge(audit::routes())
         .merge(operations::routes())
+        .merge(decisions::routes())
         .merge(health::routes())
         .merge(openapi::routes())
 }

@@ -15,11 +15,17 @@ const MAX_NUMBER_CHARS: usize = 64;
 
 /// A decimal that is written as a JSON number, without trailing zeros.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Number(pub(super) Decimal);
+pub struct Number(pub Decimal);
 
 impl Serialize for Number {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         RawValue::from_string(self.0.normalize().to_string()).map_err(serde::ser::Error::custom)?.serialize(serializer)
+    }
+}
+
+impl std::fmt::Display for Number {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.normalize().fmt(f)
     }
 }
 

@@ -1,7 +1,6 @@
 //! Importing customers: a free integer id is kept, any other row gets a new id and keeps its own as `external_id`.
 
 use std::collections::HashSet;
-use std::path::Path;
 
 use aggregates::customer::{Customer, CustomerCommand, ImportCustomer};
 use aggregates::ids::CustomerId;
@@ -10,11 +9,12 @@ use crate::commands::{CommandError, Origin, handle, serialize};
 use crate::store::append::{Append, AppendError, append};
 use crate::store::ids::{IdError, Sequence, continue_above, draw_many};
 
+use super::ImportError;
+use super::reading::Sheet;
 use super::report::Tally;
 use super::resolve::{digest, imported_before, kept_id, source_key, taken_ids, taken_phone_numbers};
 use super::rows::{CustomerRow, Parsed, Reject, Warning};
-use super::workbook::read_customers;
-use super::{ImportError, LookedThrough, MAX_CHUNK_ATTEMPTS, Owner, Reading, Run, look_through};
+use super::run::{MAX_CHUNK_ATTEMPTS, Owner, Run};
 
 const KIND: &str = "customer";
 const ID_COLUMN: &str = "Customer ID";
@@ -31,44 +31,30 @@ struct New<'a> {
 struct Resolved<'a> {
     new: Vec<New<'a>>,
     known: Vec<(&'a CustomerRow, i64)>,
+    /// Imported by this very import, before it was interrupted.
+    before: Vec<(&'a CustomerRow, i64)>,
     warnings: Vec<Warning>,
     rejects: Vec<Reject>,
 }
 
 impl Run<'_> {
-    pub(super) async fn look_through_customers(&self, path: &Path) -> Result<LookedThrough, ImportError> {
-        look_through(start(path), |row| kept_id(&row.external_id)).await
-    }
-
-    pub(super) async fn customers(
+    /// Takes the next rows of the workbook.
+    pub(super) async fn take_customers(
         &mut self,
-        sheet: LookedThrough,
-        mut progress: impl FnMut(u64, u64),
-    ) -> Result<Tally, ImportError> {
-        if !self.job.dry_run {
+        sheet: &mut Sheet<CustomerRow>,
+        chunk: Vec<Parsed<CustomerRow>>,
+    ) -> Result<(), ImportError> {
+        if !std::mem::replace(&mut sheet.begun, true) && !self.job.dry_run {
             continue_above(self.log.pool(), Sequence::Customers, sheet.largest_id).await?;
         }
-        self.notices.turn_to(&sheet.path);
-        let mut tally = Tally::default();
-        // A dry run writes nothing, so it has to remember by itself which numbers earlier rows have taken.
-        let mut pretended = HashSet::new();
-        let mut reading = start(&sheet.path);
-        loop {
-            let chunk = reading.chunk().await;
-            if chunk.is_empty() {
-                break;
+        for parsed in &chunk {
+            if let Parsed::Reject(Reject { customer_external_id: Some(id), .. }) = parsed {
+                self.owners.entry(id.clone()).or_insert(None);
             }
-            for parsed in &chunk {
-                if let Parsed::Reject(Reject { customer_external_id: Some(id), .. }) = parsed {
-                    self.customers.entry(id.clone()).or_insert(None);
-                }
-            }
-            let rows = self.sift(chunk, &mut tally)?;
-            self.customer_chunk(&sheet.sheet, &rows, &mut tally, &mut pretended).await?;
-            progress(tally.read, sheet.rows);
         }
-        reading.finish().await?;
-        Ok(tally)
+        let rows = self.sift(chunk, &mut sheet.tally);
+        let name = sheet.name().to_owned();
+        self.customer_chunk(&name, &rows, &mut sheet.tally).await
     }
 
     async fn customer_chunk(
@@ -76,13 +62,12 @@ impl Run<'_> {
         sheet: &str,
         rows: &[CustomerRow],
         tally: &mut Tally,
-        pretended: &mut HashSet<String>,
     ) -> Result<(), ImportError> {
         for _ in 0..MAX_CHUNK_ATTEMPTS {
-            let mut resolved = self.resolve_customers(sheet, rows, pretended).await?;
+            let mut resolved = self.resolve_customers(sheet, rows).await?;
             if self.job.dry_run {
                 let numbers = resolved.new.iter().map(|new| new.row.personal.phone_number.as_str().to_owned());
-                pretended.extend(numbers);
+                self.pretended.extend(numbers);
             } else if !self.append_customers(&mut resolved.new).await? {
                 Self::pause().await;
                 continue;
@@ -91,48 +76,52 @@ impl Run<'_> {
                 tally.imported += 1;
                 tally.renumbered += u64::from(id.is_none() || *id != kept_id(&row.external_id));
                 let owner = if self.job.dry_run { Owner::Pending } else { Owner::Customer(id.unwrap_or(0)) };
-                self.customers.insert(row.external_id.clone(), Some(owner));
+                self.owners.insert(row.external_id.clone(), Some(owner));
+            }
+            for (row, id) in resolved.before {
+                tally.imported += 1;
+                tally.renumbered += u64::from(Some(id) != kept_id(&row.external_id));
+                self.owners.insert(row.external_id.clone(), Some(Owner::Customer(id)));
             }
             for (row, id) in resolved.known {
                 tally.unchanged += 1;
-                self.customers.insert(row.external_id.clone(), Some(Owner::Customer(id)));
+                self.owners.insert(row.external_id.clone(), Some(Owner::Customer(id)));
             }
             for id in resolved.rejects.iter().filter_map(|reject| reject.customer_external_id.as_ref()) {
-                self.customers.entry(id.clone()).or_insert(None);
+                self.owners.entry(id.clone()).or_insert(None);
             }
-            self.warn(&resolved.warnings)?;
-            return resolved.rejects.iter().try_for_each(|reject| self.reject(reject, tally));
+            self.warn(&resolved.warnings);
+            resolved.rejects.iter().for_each(|reject| self.reject(reject, tally));
+            return Ok(());
         }
         Err(ImportError::Contention)
     }
 
     /// Sorts a chunk's rows by what the store knows of them.
-    async fn resolve_customers<'r>(
-        &self,
-        sheet: &str,
-        rows: &'r [CustomerRow],
-        pretended: &HashSet<String>,
-    ) -> Result<Resolved<'r>, ImportError> {
+    async fn resolve_customers<'r>(&self, sheet: &str, rows: &'r [CustomerRow]) -> Result<Resolved<'r>, ImportError> {
         let pool = self.log.pool();
         let keys: Vec<String> = rows.iter().map(key).collect();
-        let imported = imported_before(pool, KIND, &keys).await?;
         let numbers: Vec<&str> = rows.iter().map(|row| row.personal.phone_number.as_str()).collect();
         let mut taken_numbers = taken_phone_numbers(pool, &numbers).await?;
         let wanted: Vec<i64> = rows.iter().filter_map(|row| kept_id(&row.external_id)).collect();
         let mut taken_ids = taken_ids::<Customer>(pool, &wanted).await?;
+        // Last: a row that another import brings in meanwhile is then known as that row, and not by its number alone.
+        let imported = imported_before(pool, KIND, &keys).await?;
         let mut seen: HashSet<&str> = HashSet::new();
 
         let mut resolved = Resolved::default();
         for (row, key) in rows.iter().zip(&keys) {
             let number = row.personal.phone_number.as_str();
-            if self.customers.contains_key(&row.external_id) || !seen.insert(&row.external_id) {
+            if self.owners.contains_key(&row.external_id) || !seen.insert(&row.external_id) {
                 resolved.rejects.push(reject(sheet, row, ID_COLUMN, "stands on an earlier row already"));
+            } else if let Some(before) = imported.get(key).filter(|before| before.is_of(self.job.import)) {
+                resolved.before.push((row, before.id));
             } else if let Some(before) = imported.get(key) {
                 if !before.says(&content(row)) {
                     resolved.warnings.push(differs(sheet, row));
                 }
                 resolved.known.push((row, before.id));
-            } else if pretended.contains(number) || !taken_numbers.insert(number.to_owned()) {
+            } else if self.pretended.contains(number) || !taken_numbers.insert(number.to_owned()) {
                 resolved.rejects.push(reject(sheet, row, PHONE_COLUMN, "belongs to another customer"));
             } else {
                 let id = kept_id(&row.external_id).filter(|id| taken_ids.insert(*id));
@@ -184,13 +173,9 @@ impl Run<'_> {
         let events = events.map_err(CommandError::from)?;
         append.push(&serialize::<Customer>(id, 0, events, &Origin::default().metadata(customer_id))?);
         append.reserve_phone_number(row.personal.phone_number.as_str(), id);
-        append.remember_imported(KIND, key(row), id, digest(&content(row)));
+        append.remember_imported(KIND, key(row), id, digest(&content(row)), self.job.import);
         Ok(())
     }
-}
-
-fn start(path: &Path) -> Reading<CustomerRow> {
-    Reading::start(path, |path, each| read_customers(path, each))
 }
 
 fn reject(sheet: &str, row: &CustomerRow, column: &str, reason: &str) -> Reject {

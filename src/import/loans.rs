@@ -1,26 +1,25 @@
 //! Importing loans: only customer and loan id together are unique, so a loan whose id is taken gets a new one.
 
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
 
-use aggregates::customer::{CarryOverLoan, Customer, CustomerCommand};
+use aggregates::customer::{CarryOverLoan, Customer, CustomerCommand, CustomerRefusal};
 use aggregates::ids::{CustomerId, LoanId};
 use aggregates::loan::{ImportLoan, Loan, LoanCommand, LoanTerms};
 use aggregates::profile::LoanRecord;
-use chrono::NaiveDate;
 
 use crate::commands::{CommandError, Origin, handle, serialize};
 use crate::store::append::{Append, AppendError, append};
 use crate::store::ids::{IdError, Sequence, continue_above, draw_many};
 
+use super::ImportError;
+use super::reading::Sheet;
 use super::report::Tally;
 use super::resolve::{
     EarlierCustomer, LoadedCustomer, digest, earlier_customer, imported_before, kept_id, load_customers, source_key,
     taken_ids,
 };
-use super::rows::{LoanRow, Reject, Warning};
-use super::workbook::read_loans;
-use super::{ImportError, LookedThrough, MAX_CHUNK_ATTEMPTS, Owner, Reading, Run, look_through};
+use super::rows::{LoanRow, Parsed, Reject, Warning};
+use super::run::{MAX_CHUNK_ATTEMPTS, Owner, Run};
 
 const KIND: &str = "loan";
 const CUSTOMER_COLUMN: &str = "Customer ID";
@@ -28,7 +27,7 @@ const LOAN_COLUMN: &str = "Loan ID";
 
 /// What earlier rows of this import have taken.
 #[derive(Default)]
-struct Earlier {
+pub(super) struct Earlier {
     /// Keys of the rows, shortened.
     keys: HashSet<[u8; KEY_BYTES]>,
     /// Ids, which a dry run has to remember by itself, for it writes nothing.
@@ -42,10 +41,6 @@ fn short(key: &str) -> [u8; KEY_BYTES] {
     let mut short = [0; KEY_BYTES];
     short.iter_mut().zip(digest(key)).for_each(|(to, from)| *to = from);
     short
-}
-
-fn start(path: &Path, today: NaiveDate) -> Reading<LoanRow> {
-    Reading::start(path, move |path, each| read_loans(path, today, each))
 }
 
 /// A row with its borrower.
@@ -66,65 +61,51 @@ struct New<'a> {
 struct Resolved<'a> {
     new: Vec<New<'a>>,
     unchanged: u64,
+    /// Imported by this very import, before it was interrupted.
+    before: Vec<(&'a LoanRow, i64)>,
     warnings: Vec<Warning>,
     rejects: Vec<Reject>,
 }
 
 impl Run<'_> {
-    pub(super) async fn look_through_loans(&self, path: &Path) -> Result<LookedThrough, ImportError> {
-        look_through(start(path, self.job.today), |row| kept_id(&row.external_id)).await
-    }
-
-    pub(super) async fn loans(
+    /// Takes the next rows of the workbook.
+    pub(super) async fn take_loans(
         &mut self,
-        sheet: LookedThrough,
-        mut progress: impl FnMut(u64, u64),
-    ) -> Result<Tally, ImportError> {
-        if !self.job.dry_run {
+        sheet: &mut Sheet<LoanRow>,
+        chunk: Vec<Parsed<LoanRow>>,
+    ) -> Result<(), ImportError> {
+        if !std::mem::replace(&mut sheet.begun, true) && !self.job.dry_run {
             continue_above(self.log.pool(), Sequence::Loans, sheet.largest_id).await?;
         }
-        self.notices.turn_to(&sheet.path);
-        let mut tally = Tally::default();
-        let mut earlier = Earlier::default();
-        let mut reading = start(&sheet.path, self.job.today);
-        loop {
-            let chunk = reading.chunk().await;
-            if chunk.is_empty() {
-                break;
-            }
-            let rows = self.sift(chunk, &mut tally)?;
-            self.loan_chunk(&sheet.sheet, &rows, &mut tally, &mut earlier).await?;
-            progress(tally.read, sheet.rows);
-        }
-        reading.finish().await?;
-        Ok(tally)
+        let rows = self.sift(chunk, &mut sheet.tally);
+        let name = sheet.name().to_owned();
+        self.loan_chunk(&name, &rows, &mut sheet.tally).await
     }
 
-    async fn loan_chunk(
-        &mut self,
-        sheet: &str,
-        rows: &[LoanRow],
-        tally: &mut Tally,
-        earlier: &mut Earlier,
-    ) -> Result<(), ImportError> {
+    async fn loan_chunk(&mut self, sheet: &str, rows: &[LoanRow], tally: &mut Tally) -> Result<(), ImportError> {
         let mut unknown = Vec::new();
         let owned = self.find_owners(sheet, rows, &mut unknown).await?;
         for _ in 0..MAX_CHUNK_ATTEMPTS {
-            let mut resolved = self.resolve_loans(sheet, &owned, earlier).await?;
+            let mut resolved = self.resolve_loans(sheet, &owned).await?;
             if self.job.dry_run {
-                earlier.ids.extend(resolved.new.iter().filter_map(|new| new.id));
+                self.earlier.ids.extend(resolved.new.iter().filter_map(|new| new.id));
             } else if !self.append_loans(&mut resolved.new).await? {
                 Self::pause().await;
                 continue;
             }
-            earlier.keys.extend(owned.iter().map(|owned| short(&key(owned))));
+            self.earlier.keys.extend(owned.iter().map(|owned| short(&key(owned))));
             for New { row, id, .. } in &resolved.new {
                 tally.imported += 1;
                 tally.renumbered += u64::from(id.is_none() || *id != kept_id(&row.external_id));
             }
+            for (row, id) in &resolved.before {
+                tally.imported += 1;
+                tally.renumbered += u64::from(Some(*id) != kept_id(&row.external_id));
+            }
             tally.unchanged += resolved.unchanged;
-            self.warn(&resolved.warnings)?;
-            return unknown.iter().chain(&resolved.rejects).try_for_each(|reject| self.reject(reject, tally));
+            self.warn(&resolved.warnings);
+            unknown.iter().chain(&resolved.rejects).for_each(|reject| self.reject(reject, tally));
+            return Ok(());
         }
         Err(ImportError::Contention)
     }
@@ -140,7 +121,7 @@ impl Run<'_> {
         let mut owned = Vec::with_capacity(rows.len());
         for row in rows {
             let external_id = row.customer_external_id.as_str();
-            match self.customers.get(external_id) {
+            match self.owners.get(external_id) {
                 Some(None) => {
                     unknown.push(reject(sheet, row, CUSTOMER_COLUMN, "names a customer whose own row was rejected"));
                     continue;
@@ -170,23 +151,20 @@ impl Run<'_> {
     }
 
     /// Sorts a chunk's rows by what the store knows of them.
-    async fn resolve_loans<'r>(
-        &self,
-        sheet: &str,
-        owned: &[Owned<'r>],
-        earlier: &Earlier,
-    ) -> Result<Resolved<'r>, ImportError> {
+    async fn resolve_loans<'r>(&self, sheet: &str, owned: &[Owned<'r>]) -> Result<Resolved<'r>, ImportError> {
         let pool = self.log.pool();
         let keys: Vec<String> = owned.iter().map(key).collect();
-        let imported = imported_before(pool, KIND, &keys).await?;
         let wanted: Vec<i64> = owned.iter().filter_map(|owned| kept_id(&owned.row.external_id)).collect();
         let mut taken = taken_ids::<Loan>(pool, &wanted).await?;
+        let imported = imported_before(pool, KIND, &keys).await?;
         let mut seen = HashSet::new();
 
         let mut resolved = Resolved::default();
         for (Owned { row, owner }, key) in owned.iter().zip(&keys) {
-            if earlier.keys.contains(&short(key)) || !seen.insert(key) {
+            if self.earlier.keys.contains(&short(key)) || !seen.insert(key) {
                 resolved.rejects.push(reject(sheet, row, LOAN_COLUMN, "stands on an earlier row of this customer"));
+            } else if let Some(before) = imported.get(key).filter(|before| before.is_of(self.job.import)) {
+                resolved.before.push((row, before.id));
             } else if let Some(before) = imported.get(key) {
                 if !before.says(&content(row)) {
                     resolved.warnings.push(Warning {
@@ -198,7 +176,7 @@ impl Run<'_> {
                 }
                 resolved.unchanged += 1;
             } else {
-                let free = |id: &i64| !earlier.ids.contains(id) && taken.insert(*id);
+                let free = |id: &i64| !self.earlier.ids.contains(id) && taken.insert(*id);
                 let id = kept_id(&row.external_id).filter(free);
                 resolved.new.push(New { row, owner: *owner, id });
             }
@@ -223,7 +201,13 @@ impl Run<'_> {
             });
             let customer_id = borrower(*owner).unwrap_or(0);
             let customer = customers.entry(customer_id).or_default();
-            self.push_loan(&mut to_append, customer, customer_id, row, id, kept.is_none()).await?;
+            match self.push_loan(&mut to_append, customer, customer_id, row, id, kept.is_none()).await {
+                // Another import brought the row in after this one had looked.
+                Err(ImportError::Command(CommandError::Customer(CustomerRefusal::LoanAlreadyKnown(_)))) => {
+                    return Ok(false);
+                }
+                pushed => pushed?,
+            }
         }
         match append(pool, &to_append).await {
             Ok(_) => Ok(true),
@@ -260,7 +244,7 @@ impl Run<'_> {
         borrower.version += carried_over.len();
         append.push(&serialize::<Customer>(customer_id, version, carried_over, &metadata)?);
         append.push(&serialize::<Loan>(id, 0, imported, &metadata)?);
-        append.remember_imported(KIND, key_of(customer_id, row), id, digest(&content(row)));
+        append.remember_imported(KIND, key_of(customer_id, row), id, digest(&content(row)), self.job.import);
         Ok(())
     }
 }
@@ -282,6 +266,7 @@ fn record(row: &LoanRow, loan_id: LoanId) -> LoanRecord {
         ends_on: row.ends_on,
         instalments_paid_on_time: row.instalments_paid_on_time,
         settled_on: None,
+        written_off_on: None,
     }
 }
 

@@ -8,53 +8,50 @@
 mod cell;
 mod columns;
 mod customers;
+pub mod jobs;
 mod loans;
+mod reading;
 pub mod report;
 mod resolve;
 pub mod rows;
+mod run;
 pub mod workbook;
 
-use std::collections::HashMap;
-use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::PathBuf;
 
-use chrono::{DateTime, NaiveDate, Utc};
-use tokio::sync::mpsc;
-use tokio::task::{JoinError, JoinHandle};
+use chrono::NaiveDate;
+use tokio::task::JoinError;
 
 use crate::commands::CommandError;
 use crate::store::EventLog;
 use crate::store::append::AppendError;
 
-use self::report::{Notices, Summary, Tally};
-use self::rows::{Parsed, Reject, Warning};
-use self::workbook::{SheetSummary, WorkbookError};
-
-/// Rows of one transaction: few enough that the log is held back for milliseconds only.
-const CHUNK_ROWS: usize = 500;
-/// How often a chunk is resolved again because somebody took an id or a number meanwhile.
-const MAX_CHUNK_ATTEMPTS: u32 = 20;
-const CHUNK_PAUSE: Duration = Duration::from_millis(25);
+use self::report::{Notices, Summary};
+use self::run::{MAX_CHUNK_ATTEMPTS, Run};
+use self::workbook::{Source, WorkbookError};
 
 /// What to import, and how.
 #[derive(Debug, Clone)]
 pub struct Job {
     /// Workbook of customers.
-    pub customers: Option<PathBuf>,
+    pub customers: Option<Source>,
     /// Workbook of loans.
-    pub loans: Option<PathBuf>,
+    pub loans: Option<Source>,
     /// Check everything, write nothing.
     pub dry_run: bool,
     /// Where rejects and warnings are written as CSV; `None` to count them only.
     pub notices: Option<PathBuf>,
     /// The business day: what has fallen due by then is odd if it is not yet paid.
     pub today: NaiveDate,
+    /// The background import that this is, so that it knows its own rows when it goes on after an interruption.
+    pub import: Option<i64>,
 }
 
 /// Which part of an import is at work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
+    /// The workbooks are read through; nothing is written yet.
+    Checking,
     /// Customers.
     Customers,
     /// Loans.
@@ -97,6 +94,9 @@ pub enum ImportError {
     /// The reader of the workbook failed.
     #[error("reading the workbook was interrupted")]
     Reader(#[from] JoinError),
+    /// Rows were to be taken of a workbook that is none of this import's: a fault of this program.
+    #[error("rows were taken of a workbook that is not there")]
+    OutOfTurn,
 }
 
 /// Imports workbooks; `progress` hears of each chunk: the stage, rows done, rows in all.
@@ -109,152 +109,16 @@ pub async fn import(
     mut progress: impl FnMut(Stage, u64, u64),
 ) -> Result<Summary, ImportError> {
     let mut notices = Notices::create(job.notices.as_deref())?;
-    let mut run = Run { log, job, at: Utc::now(), notices: &mut notices, customers: HashMap::new() };
-    // Both workbooks are read through before anything is written, so that a wrong file stops the import at its start.
-    let customers = match &job.customers {
-        Some(path) => Some(run.look_through_customers(path).await?),
-        None => None,
-    };
-    let loans = match &job.loans {
-        Some(path) => Some(run.look_through_loans(path).await?),
-        None => None,
-    };
-    let mut summary = Summary { dry_run: job.dry_run, ..Summary::default() };
-    if let Some(sheet) = customers {
-        summary.customers = run.customers(sheet, |rows, expected| progress(Stage::Customers, rows, expected)).await?;
-    }
-    if let Some(sheet) = loans {
-        summary.loans = run.loans(sheet, |rows, expected| progress(Stage::Loans, rows, expected)).await?;
-    }
-    summary.notices = notices.finish()?;
-    summary.warnings = notices.warnings;
-    summary.shown = notices.shown;
-    Ok(summary)
-}
-
-/// A workbook that was read through once.
-struct LookedThrough {
-    path: PathBuf,
-    sheet: String,
-    rows: u64,
-    /// The largest id among its rows that is kept, so that new ids go on above it.
-    largest_id: i64,
-}
-
-/// Who a customer of the workbook is here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Owner {
-    /// A customer.
-    Customer(i64),
-    /// One that a real run would have imported.
-    Pending,
-}
-
-/// One import at work.
-struct Run<'a> {
-    log: &'a EventLog,
-    job: &'a Job,
-    at: DateTime<Utc>,
-    notices: &'a mut Notices,
-    /// The customers of this import's own workbook, by the id they have there; `None` for one whose row was not taken,
-    /// so that its loans are not taken either.
-    customers: HashMap<String, Option<Owner>>,
-}
-
-impl Run<'_> {
-    /// Takes the rows out of parsed ones; counts and notes the rest.
-    fn sift<T>(&mut self, parsed: Vec<Parsed<T>>, tally: &mut Tally) -> Result<Vec<T>, ImportError> {
-        let mut rows = Vec::with_capacity(parsed.len());
-        for parsed in parsed {
-            tally.read += 1;
-            match parsed {
-                Parsed::Row { value, warnings } => {
-                    self.warn(&warnings)?;
-                    rows.push(value);
-                }
-                Parsed::Reject(reject) => self.reject(&reject, tally)?,
-            }
-        }
-        Ok(rows)
-    }
-
-    fn warn(&mut self, warnings: &[Warning]) -> Result<(), ImportError> {
-        warnings.iter().try_for_each(|warning| self.notices.warn(warning)).map_err(ImportError::from)
-    }
-
-    fn reject(&mut self, reject: &Reject, tally: &mut Tally) -> Result<(), ImportError> {
-        tally.rejected += 1;
-        Ok(self.notices.reject(reject)?)
-    }
-
-    /// Before a chunk is resolved again.
-    async fn pause() {
-        tokio::time::sleep(CHUNK_PAUSE).await;
-    }
-}
-
-/// The rows of a workbook, read on a thread of its own, a bounded number ahead.
-struct Reading<T> {
-    rows: mpsc::Receiver<Parsed<T>>,
-    reader: JoinHandle<Result<SheetSummary, WorkbookError>>,
-    path: PathBuf,
-}
-
-impl<T: Send + 'static> Reading<T> {
-    fn start(
-        path: &Path,
-        read: impl FnOnce(&Path, &mut dyn FnMut(Parsed<T>) -> ControlFlow<()>) -> Result<SheetSummary, WorkbookError>
-        + Send
-        + 'static,
-    ) -> Self {
-        let (send, rows) = mpsc::channel(CHUNK_ROWS);
-        let file = path.to_owned();
-        let reader = tokio::task::spawn_blocking(move || {
-            let mut pass_on = |parsed| match send.blocking_send(parsed) {
-                Ok(()) => ControlFlow::Continue(()),
-                Err(_) => ControlFlow::Break(()),
-            };
-            read(&file, &mut pass_on)
-        });
-        Self { rows, reader, path: path.to_owned() }
-    }
-
-    /// The next rows; none at the end.
-    async fn chunk(&mut self) -> Vec<Parsed<T>> {
-        let mut chunk = Vec::with_capacity(CHUNK_ROWS);
-        while chunk.len() < CHUNK_ROWS {
-            let missing = CHUNK_ROWS - chunk.len();
-            if self.rows.recv_many(&mut chunk, missing).await == 0 {
-                break;
-            }
-        }
-        chunk
-    }
-
-    /// How reading ended, once there are no more rows.
-    async fn finish(self) -> Result<SheetSummary, ImportError> {
-        self.reader.await?.map_err(|source| ImportError::Workbook { path: self.path, source })
-    }
-}
-
-/// Reads a workbook through, to see that it can be read and which ids its rows would like to keep.
-async fn look_through<T: Send + 'static>(
-    mut reading: Reading<T>,
-    id: impl Fn(&T) -> Option<i64>,
-) -> Result<LookedThrough, ImportError> {
-    let mut largest_id = 0;
-    loop {
-        let chunk = reading.chunk().await;
-        if chunk.is_empty() {
-            break;
-        }
-        for parsed in chunk {
-            if let Parsed::Row { value, .. } = parsed {
-                largest_id = id(&value).unwrap_or(0).max(largest_id);
-            }
+    let mut run = Run::new(log, job);
+    while let Some(batch) = run.read().await? {
+        let step = run.take(batch).await?;
+        step.notices.iter().try_for_each(|notice| notices.add(notice))?;
+        if let Some(expected) = step.expected {
+            progress(step.stage, step.rows, expected);
         }
     }
-    let path = reading.path.clone();
-    let SheetSummary { sheet, rows, .. } = reading.finish().await?;
-    Ok(LookedThrough { path, sheet, rows, largest_id })
+    let (customers, loans) = run.tallies();
+    let file = notices.finish()?;
+    let Notices { warnings, shown, .. } = notices;
+    Ok(Summary { customers, loans, warnings, notices: file, shown, dry_run: job.dry_run })
 }

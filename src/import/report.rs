@@ -1,15 +1,16 @@
 //! What an import did: counts for the summary, and every row that was not taken, with its reason, as CSV.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::rows::{Reject, Warning};
+use serde::{Deserialize, Serialize};
 
 /// So many rejects and warnings are shown; the file holds them all.
 const SHOWN: usize = 20;
 
 /// What became of the rows of one sheet.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
     /// Rows that were not blank.
     pub read: u64,
@@ -77,10 +78,77 @@ impl fmt::Display for Summary {
     }
 }
 
-/// Collects rejects and warnings into a CSV file, which stays only if there are any.
+/// What a notice says of its row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoticeKind {
+    /// It was not taken.
+    Reject,
+    /// It was taken, although something about it is odd.
+    Warning,
+}
+
+impl NoticeKind {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Reject, Self::Warning];
+
+    /// Its name: `reject` or `warning`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Reject => "reject",
+            Self::Warning => "warning",
+        }
+    }
+
+    /// By its name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+/// Why a row was not taken, or what is odd about it. It holds no personal data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// Which of the two.
+    pub kind: NoticeKind,
+    /// The workbook's file name.
+    pub workbook: String,
+    /// The sheet's name.
+    pub sheet: String,
+    /// The row as the spreadsheet numbers it, from 1.
+    pub row: u32,
+    /// The column's title as it stands in the file; `None` for the row as a whole.
+    pub column: Option<String>,
+    /// What is wrong or odd, a sentence whose subject is the column.
+    pub reason: String,
+}
+
+/// The titles of a file of notices.
+pub const TITLES: [&str; 6] = ["kind", "workbook", "sheet", "row", "column", "reason"];
+
+/// A notice as a row under [`TITLES`].
+#[must_use]
+pub fn record(notice: &Notice) -> [String; 6] {
+    let Notice { kind, workbook, sheet, row, column, reason } = notice;
+    let texts = [workbook, sheet, column.as_deref().unwrap_or_default(), reason];
+    let [workbook, sheet, column, reason] = texts.map(|text| harmless(text).into_owned());
+    [kind.name().to_owned(), workbook, sheet, row.to_string(), column, reason]
+}
+
+/// A text that no spreadsheet takes for a formula: names and titles are anybody's, and the file is opened by somebody
+/// else.
+fn harmless(text: &str) -> Cow<'_, str> {
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']) {
+        Cow::Owned(format!("'{text}"))
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+/// Collects notices into a CSV file, which stays only if there are any.
 pub(super) struct Notices {
     file: Option<(PathBuf, csv::Writer<std::fs::File>)>,
-    workbook: String,
     noticed: bool,
     pub(super) warnings: u64,
     pub(super) shown: Vec<String>,
@@ -92,37 +160,24 @@ impl Notices {
         let file = match path {
             Some(path) => {
                 let mut file = csv::Writer::from_path(path)?;
-                file.write_record(["kind", "workbook", "sheet", "row", "column", "reason"])?;
+                file.write_record(TITLES)?;
                 Some((path.to_owned(), file))
             }
             None => None,
         };
-        Ok(Self { file, workbook: String::new(), noticed: false, warnings: 0, shown: Vec::new() })
+        Ok(Self { file, noticed: false, warnings: 0, shown: Vec::new() })
     }
 
-    /// What follows is about that workbook.
-    pub(super) fn turn_to(&mut self, workbook: &Path) {
-        self.workbook = workbook.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    }
-
-    pub(super) fn warn(&mut self, warning: &Warning) -> Result<(), csv::Error> {
-        self.warnings += 1;
-        self.write("warning", &warning.sheet, warning.row, warning.column.as_deref(), &warning.message)
-    }
-
-    pub(super) fn reject(&mut self, reject: &Reject) -> Result<(), csv::Error> {
-        self.write("reject", &reject.sheet, reject.row, reject.column.as_deref(), &reject.reason)
-    }
-
-    fn write(&mut self, kind: &str, sheet: &str, row: u32, column: Option<&str>, text: &str) -> Result<(), csv::Error> {
+    pub(super) fn add(&mut self, notice: &Notice) -> Result<(), csv::Error> {
         self.noticed = true;
-        let column = column.unwrap_or_default();
+        self.warnings += u64::from(notice.kind == NoticeKind::Warning);
         if self.shown.len() < SHOWN {
-            let workbook = &self.workbook;
-            self.shown.push(format!("{kind}: {workbook}, sheet {sheet}, row {row}, {column}: {text}"));
+            let Notice { kind, workbook, sheet, row, column, reason } = notice;
+            let (kind, column) = (kind.name(), column.as_deref().unwrap_or_default());
+            self.shown.push(format!("{kind}: {workbook}, sheet {sheet}, row {row}, {column}: {reason}"));
         }
         match &mut self.file {
-            Some((_, file)) => file.write_record([kind, &self.workbook, sheet, &row.to_string(), column, text]),
+            Some((_, file)) => file.write_record(record(notice)),
             None => Ok(()),
         }
     }
@@ -136,5 +191,27 @@ impl Notices {
         }
         std::fs::remove_file(path)?;
         Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_cell_is_a_formula() {
+        let notice = Notice {
+            kind: NoticeKind::Reject,
+            workbook: "=cmd|' /C calc'!A0.xlsx".to_owned(),
+            sheet: "@SUM(1)".to_owned(),
+            row: 7,
+            column: Some("+Age".to_owned()),
+            reason: "must not be negative (found '-5')".to_owned(),
+        };
+        let [kind, workbook, sheet, row, column, reason] = record(&notice);
+        assert_eq!((kind.as_str(), row.as_str()), ("reject", "7"));
+        assert_eq!(workbook, "'=cmd|' /C calc'!A0.xlsx");
+        assert_eq!((sheet.as_str(), column.as_str()), ("'@SUM(1)", "'+Age"));
+        assert_eq!(reason, notice.reason, "what begins harmlessly stands as it is");
     }
 }

@@ -21,12 +21,18 @@ const SEPARATOR: char = '\u{1f}';
 pub(super) struct Imported {
     pub(super) id: i64,
     digest: Vec<u8>,
+    import: Option<i64>,
 }
 
 impl Imported {
     /// Whether the row says the same as it did then.
     pub(super) fn says(&self, content: &str) -> bool {
         self.digest == digest(content)
+    }
+
+    /// Whether it was that background import that imported it, before it was interrupted.
+    pub(super) fn is_of(&self, import: Option<i64>) -> bool {
+        import.is_some() && self.import == import
     }
 }
 
@@ -52,14 +58,15 @@ pub(super) async fn imported_before(
     keys: &[String],
 ) -> Result<HashMap<String, Imported>, ImportError> {
     let rows = sqlx::query(
-        "select source_key, id, digest from imported_rows where kind = $1 and source_key = any($2 collate \"C\")",
+        "select source_key, id, digest, import_id from imported_rows where kind = $1 and source_key = any($2 collate \"C\")",
     )
     .bind(kind)
     .bind(keys)
     .fetch_all(pool)
     .await?;
     let imported = rows.into_iter().map(|row| {
-        let imported = Imported { id: row.try_get("id")?, digest: row.try_get("digest")? };
+        let (id, digest, import) = (row.try_get("id")?, row.try_get("digest")?, row.try_get("import_id")?);
+        let imported = Imported { id, digest, import };
         Ok((row.try_get("source_key")?, imported))
     });
     imported.collect::<Result<_, sqlx::Error>>().map_err(ImportError::from)

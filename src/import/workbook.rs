@@ -6,16 +6,18 @@
 
 mod archive;
 mod error;
+mod source;
 
 use std::fs::File;
-use std::io::{BufReader, ErrorKind, Read, Seek};
+use std::io::{BufReader, Read, Seek};
 use std::ops::ControlFlow;
-use std::path::Path;
 
 use calamine::{DataRef, Reader, SheetType, Xlsx, XlsxCellReader, XlsxError};
 use chrono::NaiveDate;
 
 pub use self::error::WorkbookError;
+pub use self::source::Source;
+use self::source::unreadable;
 use super::cell;
 use super::columns::{Header, Kind, MAX_COLUMNS, Recognised, recognise, required};
 use super::rows::{self, Cell, CustomerRow, LoanRow, Parsed, RawRow};
@@ -24,6 +26,8 @@ use super::rows::{self, Cell, CustomerRow, LoanRow, Parsed, RawRow};
 const LAST_HEADER_ROW: u32 = 11;
 /// The last row that a spreadsheet can have.
 const LAST_ROW: u32 = 1_048_576;
+/// The longest piece of a sheet's name that is repeated in messages; spreadsheets allow 31 characters.
+const MAX_NAME_CHARS: usize = 100;
 /// What a file starts with when it is a zip archive.
 const ZIP_MAGIC: &[u8] = b"PK";
 /// What the binary formats of before 2007 start with, and encrypted workbooks.
@@ -48,10 +52,10 @@ pub struct SheetSummary {
 /// When it is no workbook, has no sheet with the columns of customers, or cannot be read to its end; then the rows
 /// before were handed on already.
 pub fn read_customers(
-    path: &Path,
+    source: &Source,
     each: impl FnMut(Parsed<CustomerRow>) -> ControlFlow<()>,
 ) -> Result<SheetSummary, WorkbookError> {
-    read(path, Kind::Customers, rows::customer, each)
+    read(source, Kind::Customers, rows::customer, each)
 }
 
 /// Reads a workbook of loans, row by row in the order of the sheet, until `each` breaks. What has fallen due by
@@ -60,11 +64,26 @@ pub fn read_customers(
 /// # Errors
 /// As [`read_customers`].
 pub fn read_loans(
-    path: &Path,
+    source: &Source,
     today: NaiveDate,
     each: impl FnMut(Parsed<LoanRow>) -> ControlFlow<()>,
 ) -> Result<SheetSummary, WorkbookError> {
-    read(path, Kind::Loans, |raw| rows::loan(raw, today), each)
+    read(source, Kind::Loans, |raw| rows::loan(raw, today), each)
+}
+
+/// The bytes at a file's beginning that [`refused_at_sight`] looks at.
+pub const SIGHT_BYTES: usize = 4;
+
+/// Why a file that begins like that is no workbook, if that shows at once; a sentence without its subject.
+#[must_use]
+pub fn refused_at_sight(beginning: &[u8]) -> Option<&'static str> {
+    if beginning == COMPOUND_MAGIC {
+        Some("is a workbook in an older binary format, or protected by a password; save it as a plain .xlsx")
+    } else if beginning.starts_with(ZIP_MAGIC) {
+        None
+    } else {
+        Some("is not an .xlsx workbook")
+    }
 }
 
 /// The integer that an external id is, if it is a plain positive one: `9268`, but not `LOAN_000001`.
@@ -73,14 +92,8 @@ pub fn integer_id(external_id: &str) -> Option<i64> {
     cell::integer_id(external_id)
 }
 
-fn open(path: &Path) -> Result<Xlsx<BufReader<File>>, WorkbookError> {
-    let unreadable = |error: std::io::Error| {
-        if error.kind() == ErrorKind::NotFound { WorkbookError::NotFound } else { WorkbookError::Unreadable(error) }
-    };
-    if path.metadata().map_err(unreadable)?.is_dir() {
-        return Err(WorkbookError::Directory);
-    }
-    let mut file = File::open(path).map_err(unreadable)?;
+fn open(source: &Source) -> Result<Xlsx<BufReader<File>>, WorkbookError> {
+    let mut file = source.open()?;
     let mut magic = Vec::new();
     Read::by_ref(&mut file).take(COMPOUND_MAGIC.len() as u64).read_to_end(&mut magic).map_err(unreadable)?;
     file.rewind().map_err(unreadable)?;
@@ -115,12 +128,12 @@ fn sheets<RS: Read + Seek>(workbook: &Xlsx<RS>) -> Vec<String> {
 }
 
 fn read<T>(
-    path: &Path,
+    source: &Source,
     kind: Kind,
     parse: impl Fn(&RawRow<'_, '_>) -> Parsed<T>,
     each: impl FnMut(Parsed<T>) -> ControlFlow<()>,
 ) -> Result<SheetSummary, WorkbookError> {
-    let mut workbook = open(path)?;
+    let mut workbook = open(source)?;
     let from_1904 = workbook.has_1904_epoch();
     let mut closest = Closest::default();
     for sheet in sheets(&workbook) {
@@ -129,7 +142,7 @@ fn read<T>(
             Err(XlsxError::NotAWorksheet(_)) => continue,
             Err(error) => return Err(damaged(error)),
         };
-        let mut sheet = Sheet::new(sheet, cells);
+        let mut sheet = Sheet::new(sheet.chars().take(MAX_NAME_CHARS).collect(), cells);
         if let Some(header) = sheet.header(kind, &mut closest)? {
             return sheet.read(&header, from_1904, parse, each);
         }

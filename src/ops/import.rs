@@ -10,6 +10,7 @@ use crate::commands::BusinessCalendar;
 use crate::config;
 use crate::databases::Databases;
 use crate::import::report::Summary;
+use crate::import::workbook::Source;
 use crate::import::{Job, Stage};
 use crate::store::EventLog;
 
@@ -36,15 +37,17 @@ pub async fn import(config: &config::Import) -> Result<(), OpsError> {
 
 async fn run(config: &config::Import, databases: &Databases) -> Result<Summary, OpsError> {
     let job = Job {
-        customers: config.customers.clone(),
-        loans: config.loans.clone(),
+        customers: config.customers.clone().map(Source::from),
+        loans: config.loans.clone().map(Source::from),
         dry_run: config.dry_run,
         notices: Some(config.rejects.clone()),
         today: BusinessCalendar(config.store.business_utc_offset).today(),
+        import: None,
     };
     let bar = bar();
     let summary = crate::import::import(&EventLog::new(databases.log.clone()), &job, |stage, rows, expected| {
         bar.set_message(match stage {
+            Stage::Checking => "checking",
             Stage::Customers => "customers",
             Stage::Loans => "loans",
         });

@@ -1,5 +1,6 @@
 //! The commands of the command line: each runs once, prints what came of it, and ends.
 
+pub mod backtest;
 pub mod generate;
 pub mod health;
 pub mod import;
@@ -14,10 +15,12 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use crate::app::AppError;
+use crate::backtest::BacktestError;
 use crate::config::Store;
 use crate::databases::Databases;
 use crate::embedded::EmbeddedError;
 use crate::import::ImportError;
+use crate::policies::PoliciesError;
 use crate::replay::ReplayError;
 use crate::servers::Servers;
 use crate::store::migrate::migrate;
@@ -125,6 +128,12 @@ pub enum OpsError {
     /// Customers cannot go on.
     #[error("{0} customers stay parked")]
     StillParked(usize),
+    /// A scoring policy is not valid, or there is none of that name.
+    #[error(transparent)]
+    Policies(#[from] PoliciesError),
+    /// Decisions could not be taken again.
+    #[error(transparent)]
+    Backtest(#[from] BacktestError),
     /// Verification could not be done.
     #[error(transparent)]
     Verify(#[from] VerifyError),
@@ -146,7 +155,8 @@ impl From<ImportError> for OpsError {
             | ImportError::Contention
             | ImportError::Generate(_)
             | ImportError::Sample(_)
-            | ImportError::Reader(_) => Self::Import(error),
+            | ImportError::Reader(_)
+            | ImportError::OutOfTurn => Self::Import(error),
         }
     }
 }

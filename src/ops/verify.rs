@@ -7,9 +7,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::serve::asked_to_stop;
 use super::{OpsError, Schema, say, with_databases};
-use crate::app::AppError;
-use crate::config;
+use crate::config::{self, DEFAULT_POLICY};
 use crate::databases::Databases;
+use crate::policies::Policies;
 use crate::verify::{Findings, verify as verify_all};
 
 const REDRAW: Duration = Duration::from_millis(200);
@@ -19,9 +19,10 @@ const REDRAW: Duration = Duration::from_millis(200);
 /// # Errors
 /// [`OpsError::Differences`] when something is not as it must be.
 pub async fn verify(config: &config::Verify) -> Result<(), OpsError> {
+    let policies = Policies::load(config.policies.policies_dir.as_deref(), DEFAULT_POLICY)?.to_vec();
     let findings = with_databases(&config.store, Schema::AsItIs, async |databases| {
         tokio::select! {
-            findings = run(databases, config.show) => findings,
+            findings = run(databases, &policies, config.show) => findings,
             () = asked_to_stop() => Err(OpsError::Interrupted),
         }
     })
@@ -30,14 +31,13 @@ pub async fn verify(config: &config::Verify) -> Result<(), OpsError> {
     if findings.differences > 0 { Err(OpsError::Differences(findings.differences)) } else { Ok(()) }
 }
 
-async fn run(databases: &Databases, show: usize) -> Result<Findings, OpsError> {
-    let policies = Policy::shipped().map_err(AppError::from)?;
+async fn run(databases: &Databases, policies: &[Policy], show: usize) -> Result<Findings, OpsError> {
     let bar = ProgressBar::new(0);
     if let Ok(style) = ProgressStyle::with_template("verify {bar:40} {pos}/{len} events, {per_sec}, {eta} left") {
         bar.set_style(style);
     }
     bar.enable_steady_tick(REDRAW);
-    let findings = verify_all(&databases.log, &databases.read_models, &policies, show, |done, total| {
+    let findings = verify_all(&databases.log, &databases.read_models, policies, show, |done, total| {
         bar.set_length(u64::try_from(total).unwrap_or(0));
         bar.set_position(u64::try_from(done).unwrap_or(0));
     })

@@ -15,10 +15,11 @@ use super::idempotency::KeyedAnswer;
 #[derive(Debug, Default, Clone)]
 pub struct Append {
     events: EventColumns,
-    phone_numbers: Vec<String>,
-    phone_customers: Vec<i64>,
+    taken: PhoneColumns,
+    released: PhoneColumns,
     imported: ImportedColumns,
     answer: Option<KeyedAnswer>,
+    stands_at: i64,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -33,11 +34,18 @@ struct EventColumns {
 }
 
 #[derive(Debug, Default, Clone)]
+struct PhoneColumns {
+    numbers: Vec<String>,
+    customers: Vec<i64>,
+}
+
+#[derive(Debug, Default, Clone)]
 struct ImportedColumns {
     kinds: Vec<String>,
     source_keys: Vec<String>,
     ids: Vec<i64>,
     digests: Vec<Vec<u8>>,
+    imports: Vec<Option<i64>>,
 }
 
 /// Why nothing was appended.
@@ -65,20 +73,24 @@ from unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::te
 order by place
 returning position";
 
-/// Parts of a `with` that reserve what must be nobody else's.
+/// Parts of a `with` that reserve what must be nobody else's, and give back what may be. They see the tables as they
+/// were before the statement: a number that one of its customers gives back is not free for another of them.
 const INSERT_RESERVATIONS: &str = "
 numbers as (
     insert into phone_numbers (phone_number, customer_id) select * from unnest($8::text[], $9::bigint[])
 ), imported as (
-    insert into imported_rows (kind, source_key, id, digest)
-    select * from unnest($10::text[], $11::text[], $12::bigint[], $13::bytea[])
+    insert into imported_rows (kind, source_key, id, digest, import_id)
+    select * from unnest($10::text[], $11::text[], $12::bigint[], $13::bytea[], $16::bigint[])
+), released as (
+    delete from phone_numbers held using unnest($14::text[], $15::bigint[]) as given_back (phone_number, customer_id)
+    where held.phone_number = given_back.phone_number and held.customer_id = given_back.customer_id
 )";
 
 /// A part of a `with` that remembers the answer, with the place of the events that the part `appended` inserts.
 const INSERT_ANSWER: &str = "
 remembered as (
-    insert into idempotency_keys (idempotency_key, request_digest, status, answer, partition, position)
-    select $14, $15, $16, $17, $18, coalesce(max(position), 0) from appended
+    insert into idempotency_keys (idempotency_key, request_digest, status, answer, revision, partition, position)
+    select $17, $18, $19, $20, $21, $22, coalesce(max(position), $23) from appended
 )";
 
 impl Append {
@@ -107,16 +119,21 @@ impl Append {
 
     /// Takes a phone number for a customer in the same transaction.
     pub fn reserve_phone_number(&mut self, phone_number: &str, customer_id: i64) {
-        self.phone_numbers.push(phone_number.to_owned());
-        self.phone_customers.push(customer_id);
+        self.taken.push(phone_number, customer_id);
     }
 
-    /// Remembers in the same transaction which id a row of a workbook became.
-    pub fn remember_imported(&mut self, kind: &str, source_key: String, id: i64, digest: Vec<u8>) {
+    /// Gives a customer's phone number back in the same transaction; others may take it then.
+    pub fn release_phone_number(&mut self, phone_number: &str, customer_id: i64) {
+        self.released.push(phone_number, customer_id);
+    }
+
+    /// Remembers in the same transaction which id a row of a workbook became, and by which background import.
+    pub fn remember_imported(&mut self, kind: &str, source_key: String, id: i64, digest: Vec<u8>, import: Option<i64>) {
         self.imported.kinds.push(kind.to_owned());
         self.imported.source_keys.push(source_key);
         self.imported.ids.push(id);
         self.imported.digests.push(digest);
+        self.imported.imports.push(import);
     }
 
     /// Remembers in the same transaction what the request behind the events is answered.
@@ -124,9 +141,21 @@ impl Append {
         self.answer = Some(answer);
     }
 
+    /// Whether there are events.
+    #[must_use]
+    pub const fn has_events(&self) -> bool {
+        !self.events.sequences.is_empty()
+    }
+
+    /// Where the log stands that led to no events: the position that is answered then.
+    pub const fn stand_at(&mut self, position: i64) {
+        self.stands_at = position;
+    }
+
     /// Whether there are events and nothing else.
     fn is_plain(&self) -> bool {
-        self.phone_numbers.is_empty() && self.imported.kinds.is_empty() && self.answer.is_none()
+        let phones = [&self.taken, &self.released];
+        phones.iter().all(|phones| phones.numbers.is_empty()) && self.imported.kinds.is_empty() && self.answer.is_none()
     }
 
     fn statement(&self) -> String {
@@ -141,7 +170,15 @@ impl Append {
     }
 }
 
-/// Appends in one round trip and one transaction; returns the highest position, 0 when there was nothing to append.
+impl PhoneColumns {
+    fn push(&mut self, phone_number: &str, customer_id: i64) {
+        self.numbers.push(phone_number.to_owned());
+        self.customers.push(customer_id);
+    }
+}
+
+/// Appends in one round trip and one transaction; returns the highest position, or where the log stands
+/// ([`Append::stand_at`], else 0) when there were no events to append.
 ///
 /// # Errors
 /// [`AppendError`]; then nothing was appended, unless the connection broke before the answer came.
@@ -159,12 +196,15 @@ pub async fn append(pool: &PgPool, append: &Append) -> Result<i64, AppendError> 
     if !append.is_plain() {
         let imported = &append.imported;
         query = query
-            .bind(&append.phone_numbers)
-            .bind(&append.phone_customers)
+            .bind(&append.taken.numbers)
+            .bind(&append.taken.customers)
             .bind(&imported.kinds)
             .bind(&imported.source_keys)
             .bind(&imported.ids)
-            .bind(&imported.digests);
+            .bind(&imported.digests)
+            .bind(&append.released.numbers)
+            .bind(&append.released.customers)
+            .bind(&imported.imports);
     }
     if let Some(answer) = &append.answer {
         query = query
@@ -173,10 +213,12 @@ pub async fn append(pool: &PgPool, append: &Append) -> Result<i64, AppendError> 
             // The table takes nothing over 299.
             .bind(i16::try_from(answer.status).unwrap_or(i16::MAX))
             .bind(&answer.body)
-            .bind(i16::from(answer.partition.number()));
+            .bind(answer.revision.map(i64::from))
+            .bind(i16::from(answer.partition.number()))
+            .bind(append.stands_at);
     }
     let positions = query.fetch_all(pool).await.map_err(AppendError::from)?;
-    Ok(positions.into_iter().max().unwrap_or(0))
+    Ok(positions.into_iter().max().unwrap_or(append.stands_at))
 }
 
 impl From<sqlx::Error> for AppendError {

@@ -28,6 +28,8 @@ pub struct KeyedAnswer {
     pub status: u16,
     /// JSON.
     pub body: String,
+    /// The revision of what was changed, after it, where the answer says one.
+    pub revision: Option<u32>,
     /// Of the request's events.
     pub partition: Partition,
 }
@@ -41,6 +43,8 @@ pub struct Remembered {
     pub status: u16,
     /// JSON.
     pub body: String,
+    /// The revision of what was changed, after it, where the answer said one.
+    pub revision: Option<u32>,
     /// Of the request's events.
     pub partition: Partition,
     /// Of the last of them.
@@ -52,6 +56,7 @@ struct Row {
     request_digest: Vec<u8>,
     status: i16,
     answer: String,
+    revision: Option<i64>,
     partition: i16,
     position: i64,
 }
@@ -63,8 +68,10 @@ impl TryFrom<Row> for Remembered {
         let status = u16::try_from(row.status).map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
         let partition = u8::try_from(row.partition).ok().and_then(Partition::from_number);
         let partition = partition.ok_or_else(|| sqlx::Error::Decode("there is no such partition".into()))?;
+        let revision = row.revision.map(u32::try_from).transpose();
+        let revision = revision.map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
         let Row { request_digest, answer: body, position, .. } = row;
-        Ok(Self { request_digest, status, body, partition, position })
+        Ok(Self { request_digest, status, body, revision, partition, position })
     }
 }
 
@@ -74,7 +81,8 @@ impl TryFrom<Row> for Remembered {
 /// When the database does not answer.
 pub async fn find(pool: &PgPool, key: &str) -> Result<Option<Remembered>, sqlx::Error> {
     let row: Option<Row> = sqlx::query_as(
-        "select request_digest, status, answer, partition, position from idempotency_keys where idempotency_key = $1",
+        "select request_digest, status, answer, revision, partition, position
+         from idempotency_keys where idempotency_key = $1",
     )
     .bind(key)
     .fetch_optional(pool)

@@ -92,6 +92,32 @@ pub async fn read_partition(
     rows.into_iter().map(StoredEvent::try_from).collect()
 }
 
+/// Events of one stream behind a place in it, in order, at most `limit`. A stream has no gaps and grows at its end.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn read_stream(
+    pool: &PgPool,
+    aggregate_type: &str,
+    id: i64,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<StoredEvent>, sqlx::Error> {
+    let rows: Vec<Row> = sqlx::query_as(
+        "select position, recorded_at, customer_id, aggregate_type, aggregate_id, sequence,
+                event_type, event_version, payload, metadata
+         from events where aggregate_type = $1 and aggregate_id = $2 and sequence > $3
+         order by sequence limit $4",
+    )
+    .bind(aggregate_type)
+    .bind(id.to_string())
+    .bind(after)
+    .bind(limit)
+    .fetch_all(pool)
+    .await?;
+    rows.into_iter().map(StoredEvent::try_from).collect()
+}
+
 /// Passes on all events up to `up_to` of the customers in a range, customer by customer and each one's in order; answers
 /// how many there were. Memory holds one customer's.
 ///

@@ -131,6 +131,35 @@ fn contiguous(position: i64, proven: i64, events: &[StoredEvent]) -> usize {
         .count()
 }
 
+/// What stands behind a position for good.
+#[derive(Debug)]
+pub struct Settled {
+    /// Events, in order: nothing can come between any more.
+    pub events: Vec<StoredEvent>,
+    /// Whether more of them are there.
+    pub more: bool,
+}
+
+/// Events behind a position, in order, at most `limit`, as far as they are settled. At a gap those who could still fill
+/// it are waited for, at most so long; where they go on, what stands before the gap is all there is.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn settled_after(pool: &PgPool, after: i64, limit: i64, at_most: Duration) -> Result<Settled, sqlx::Error> {
+    let mut events = read_after(pool, after, limit + 1).await?;
+    let mut ready = contiguous(after, after, &events);
+    if ready < events.len()
+        && let Some(settled) = settled_head(pool, at_most).await?
+    {
+        // Read again: who was waited for may have filled the gap.
+        events = read_after(pool, after, limit + 1).await?;
+        ready = contiguous(after, settled, &events);
+    }
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    events.truncate(ready.min(limit));
+    Ok(Settled { events, more: ready > limit })
+}
+
 /// The highest position below which nothing can appear any more; `None` where that is not known within `at_most`,
 /// because a transaction that may still commit events goes on.
 ///

@@ -52,6 +52,7 @@ select coalesce(string_agg(line, E'\n' order by line collate "C"), '') from (
     select 'customer ' || t::text as line from read_models.customers t
     union all select 'loan ' || t::text from read_models.loans t
     union all select 'profile ' || t::text from read_models.credit_profiles t
+    union all select 'decision ' || t::text from read_models.decisions t
     union all select 'parked ' || t::text from read_models.parked t
     union all select concat_ws(' ', 'checkpoint', projection, partition, position, parked) from read_models.checkpoints
 ) lines"#;
@@ -59,7 +60,7 @@ select coalesce(string_agg(line, E'\n' order by line collate "C"), '') from (
 const KEEP_LOG: &str = "create table kept_events as table events";
 
 const EMPTY: &str = "truncate events, read_models.checkpoints, read_models.parked, read_models.customers,
-                              read_models.loans, read_models.credit_profiles";
+                              read_models.loans, read_models.credit_profiles, read_models.decisions";
 
 const RESTORE_LOG: &str = "
 insert into events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata,

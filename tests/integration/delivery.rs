@@ -84,7 +84,8 @@ async fn a_service_that_starts_late_catches_up_with_the_log() {
     app.stop().await;
     execute(
         &pool,
-        "truncate read_models.checkpoints, read_models.customers, read_models.loans, read_models.credit_profiles",
+        "truncate read_models.checkpoints, read_models.customers, read_models.loans, read_models.credit_profiles,
+                  read_models.decisions",
     )
     .await;
 
@@ -223,17 +224,17 @@ async fn without_a_relay_workers_find_the_events_by_themselves() {
 async fn processes_share_the_workers_and_take_over_from_each_other() {
     let first = TestApp::start().await;
     let pool = first.pool().await;
-    eventually_leases(&pool, &[24]).await;
+    eventually_leases(&pool, &[32]).await;
     let second = first.another().await;
-    eventually_leases(&pool, &[12, 12]).await;
+    eventually_leases(&pool, &[16, 16]).await;
     let third = first.another().await;
-    eventually_leases(&pool, &[8, 8, 8]).await;
+    eventually_leases(&pool, &[10, 11, 11]).await;
     traffic(&second.client, CUSTOMERS).await;
     first.stop().await;
     traffic(&second.client, CUSTOMERS).await;
-    eventually_leases(&pool, &[12, 12]).await;
+    eventually_leases(&pool, &[16, 16]).await;
     second.stop().await;
-    eventually_leases(&pool, &[24]).await;
+    eventually_leases(&pool, &[32]).await;
     traffic(&third.client, CUSTOMERS).await;
     assert_verified(&pool).await;
     third.stop().await;

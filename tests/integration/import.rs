@@ -7,6 +7,7 @@ use std::time::Duration;
 use credit_approval::commands::BusinessCalendar;
 use credit_approval::generate::{GenerateSpec, GeneratedFiles, generate};
 use credit_approval::import::report::Summary;
+use credit_approval::import::workbook::Source;
 use credit_approval::import::{Job, import};
 use credit_approval::store::EventLog;
 use rust_xlsxwriter::{ExcelDateTime, Format, Workbook};
@@ -19,14 +20,14 @@ use crate::support::servers::{scratch_dir, servers};
 use crate::support::sql::{count, number};
 
 /// A directory that goes with the test.
-struct Scratch(PathBuf);
+pub(crate) struct Scratch(pub(crate) PathBuf);
 
 impl Scratch {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(scratch_dir("import"))
     }
 
-    fn generated(&self, customers: u32, loans: u32) -> GeneratedFiles {
+    pub(crate) fn generated(&self, customers: u32, loans: u32) -> GeneratedFiles {
         generate(&self.0, GenerateSpec { customers, loans, seed: 7, ids_above: 0 }).unwrap()
     }
 }
@@ -37,21 +38,22 @@ impl Drop for Scratch {
     }
 }
 
-fn job(customers: Option<&Path>, loans: Option<&Path>) -> Job {
+pub(crate) fn job(customers: Option<&Path>, loans: Option<&Path>) -> Job {
     Job {
-        customers: customers.map(Path::to_owned),
-        loans: loans.map(Path::to_owned),
+        customers: customers.map(Source::from),
+        loans: loans.map(Source::from),
         dry_run: false,
         notices: None,
         today: BusinessCalendar(chrono::FixedOffset::east_opt(0).unwrap()).today(),
+        import: None,
     }
 }
 
-async fn run(pool: &PgPool, job: &Job) -> Summary {
+pub(crate) async fn run(pool: &PgPool, job: &Job) -> Summary {
     import(&EventLog::new(pool.clone()), job, |_, _, _| {}).await.unwrap()
 }
 
-async fn imported(pool: &PgPool) -> (i64, i64) {
+pub(crate) async fn imported(pool: &PgPool) -> (i64, i64) {
     let customers = count(pool, "events where event_type = 'CustomerImported'").await;
     let loans = count(pool, "events where event_type = 'LoanImported'").await;
     let carried_over = count(pool, "events where event_type = 'LoanCarriedOver'").await;
@@ -60,7 +62,7 @@ async fn imported(pool: &PgPool) -> (i64, i64) {
 }
 
 /// A workbook of text and number cells.
-fn workbook(path: &Path, rows: &[&[&str]]) {
+pub(crate) fn workbook(path: &Path, rows: &[&[&str]]) {
     let mut workbook = Workbook::new();
     let sheet = workbook.add_worksheet();
     let date = Format::new().set_num_format("yyyy-mm-dd");
@@ -80,9 +82,9 @@ fn workbook(path: &Path, rows: &[&[&str]]) {
     workbook.save(path).unwrap();
 }
 
-const CUSTOMER_HEADERS: &[&str] =
+pub(crate) const CUSTOMER_HEADERS: &[&str] =
     &["Customer ID", "First Name", "Last Name", "Age", "Phone Number", "Monthly Salary", "Approved Limit"];
-const LOAN_HEADERS: &[&str] = &[
+pub(crate) const LOAN_HEADERS: &[&str] = &[
     "Customer ID",
     "Loan ID",
     "Loan Amount",

@@ -7,9 +7,11 @@
 )]
 
 mod as_of;
+mod audit;
 mod bad_input;
 mod chaos;
 mod concurrency;
+mod customer_details;
 mod deliveries;
 mod delivery;
 mod endpoints;
@@ -17,8 +19,13 @@ mod gaps;
 mod held_log;
 mod idempotency;
 mod import;
+mod imports;
+mod lists;
+mod loan_life;
+mod loan_shown;
 mod openapi;
 mod parking;
+mod plans;
 mod process;
 mod projections_status;
 mod read_your_writes;

@@ -254,7 +254,7 @@ async fn an_event_that_this_build_cannot_read_parks_its_customer_everywhere() {
     let second = borrow(&app.client, a).await;
     let theirs = borrow(&app.client, b).await;
     assert_eq!((loans_of(&app.client, b).await, scored_loans(&app.client, b).await), (vec![theirs], vec![theirs]));
-    for name in ["customers", "loans", "credit_profiles"] {
+    for name in ["customers", "loans", "credit_profiles", "decisions"] {
         let one = the_one_parked(&app.client, name, a).await;
         assert_eq!((&one["position"], &one["event_type"]), (&json!(position), &json!("RepaymentReceived")), "{one}");
         assert!(one["error"].as_str().is_some_and(|error| error.contains("version 9.0")), "{one}");
@@ -262,7 +262,7 @@ async fn an_event_that_this_build_cannot_read_parks_its_customer_everywhere() {
     assert_eq!((loans_of(&app.client, a).await, scored_loans(&app.client, a).await), (vec![first], vec![first]));
     assert_eq!(repayments_left(&app.client, a).await, 24);
     assert_stays_parked(&app, a).await;
-    only_parked(&pool, 3).await;
+    only_parked(&pool, 4).await;
 
     learn_to_read(&pool).await;
     let outcome = redrive(&app.client, "loans", &json!({})).await;

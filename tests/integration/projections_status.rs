@@ -51,7 +51,7 @@ async fn after_traffic_everything_is_live_and_stands_where_the_log_ends() {
     assert_eq!(status["log"], json!({ "head": last.values().max(), "waiting_for": [] }));
     let items = status["items"].as_array().unwrap();
     let names: Vec<_> = items.iter().filter_map(|item| item["name"].as_str()).collect();
-    assert_eq!(names, ["customers", "loans", "credit_profiles"]);
+    assert_eq!(names, ["customers", "loans", "credit_profiles", "decisions"]);
     for item in items {
         assert_eq!((&item["parked"], &item["parked_for_seconds"]), (&json!(0), &Value::Null), "{item}");
         assert_eq!((&item["rebuild"], &item["version"]), (&Value::Null, &item["rows_version"]), "{item}");
@@ -110,7 +110,7 @@ async fn a_held_log_says_on_whom_it_waits() {
 async fn read_models_that_nobody_keeps_are_stalled_whatever_their_lag() {
     let everything = TestApp::config(&[]).await;
     let api = TestApp::start_with(Serve { roles: vec![Role::Api], ..everything.clone() }).await;
-    for name in ["customers", "loans", "credit_profiles"] {
+    for name in ["customers", "loans", "credit_profiles", "decisions"] {
         let item = status_of(&api.client, name).await;
         assert_eq!((&item["state"], &item["lag_events"]), (&json!("stalled"), &json!(0)), "{item}");
         for partition in item["partitions"].as_array().unwrap() {
@@ -186,12 +186,12 @@ async fn the_command_line_says_what_the_api_answers() {
     let ran = run(&app.config, &["projections"]).await;
     assert_eq!(ran.code, Some(0), "{}", ran.complained);
     assert!(ran.said.starts_with(&format!("log at {}\n", answered["log"]["head"])), "{}", ran.said);
-    for name in ["customers", "loans", "credit_profiles"] {
+    for name in ["customers", "loans", "credit_profiles", "decisions"] {
         let line = ran.said.lines().find(|line| line.starts_with(&format!("{name} "))).unwrap_or_default();
         assert!(line.contains("live") && line.contains("lag 0 events") && line.contains("0 parked"), "{}", ran.said);
     }
     let process = process_name();
-    assert_eq!(ran.said.lines().filter(|line| line.ends_with(&process)).count(), 24, "{}", ran.said);
+    assert_eq!(ran.said.lines().filter(|line| line.ends_with(&process)).count(), 32, "{}", ran.said);
     app.stop().await;
 }
 
@@ -210,14 +210,14 @@ async fn metrics_are_what_prometheus_reads_and_say_it_all() {
     let expected = [
         ("credit_approval_log_head_position", 1),
         ("credit_approval_log_held_seconds", 1),
-        ("credit_approval_projection_checkpoint_position", 24),
-        ("credit_approval_projection_events_per_second", 3),
-        ("credit_approval_projection_heartbeat_age_seconds", 24),
-        ("credit_approval_projection_lag_events", 3),
-        ("credit_approval_projection_lag_seconds", 3),
-        ("credit_approval_projection_parked", 3),
-        ("credit_approval_projection_parked_seconds", 3),
-        ("credit_approval_projection_state", 15),
+        ("credit_approval_projection_checkpoint_position", 32),
+        ("credit_approval_projection_events_per_second", 4),
+        ("credit_approval_projection_heartbeat_age_seconds", 32),
+        ("credit_approval_projection_lag_events", 4),
+        ("credit_approval_projection_lag_seconds", 4),
+        ("credit_approval_projection_parked", 4),
+        ("credit_approval_projection_parked_seconds", 4),
+        ("credit_approval_projection_state", 20),
     ];
     for (family, series) in expected {
         assert_eq!(families.get(family), Some(&series), "{family}: {text}");

@@ -27,7 +27,7 @@ use crate::support::verified::assert_verified;
 use crate::support::wait::eventually;
 use crate::support::{Client, TestApp};
 
-const NAMES: [&str; 3] = ["customers", "loans", "credit_profiles"];
+const NAMES: [&str; 4] = ["customers", "loans", "credit_profiles", "decisions"];
 
 /// Columns, indexes, keys, triggers and grants of the read models' tables.
 async fn shape(pool: &PgPool) -> Vec<String> {
@@ -94,7 +94,7 @@ async fn on_a_quiet_system_a_rebuild_changes_no_byte_and_no_index() {
     }
     add_of_an_operators_own(&pool).await;
     let (rows, made_like, before) = (bytes(&pool).await, shape(&pool).await, tables(&pool).await);
-    assert_eq!(rows.each_ref().map(Vec::len), [10; 3]);
+    assert_eq!(rows.each_ref().map(Vec::len), [10; 4]);
     let events = count(&pool, "events").await;
     for name in NAMES.repeat(2) {
         let rebuilt = done(&pool, request(&app.client, name).await).await;
@@ -194,6 +194,7 @@ async fn queries_are_answered_from_the_old_table_until_the_new_one_is_complete()
 #[case::customers("customers", "update read_models.customers set age = 99")]
 #[case::loans("loans", "delete from read_models.loans")]
 #[case::credit_profiles("credit_profiles", "truncate read_models.credit_profiles")]
+#[case::decisions("decisions", "update read_models.decisions set assessment = '{}'")]
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_became_of_a_table_is_mended(#[case] name: &str, #[case] damage: &str) {
     let app = TestApp::start().await;

@@ -73,7 +73,11 @@ fn decided_again(policies: &[Policy], event: &CustomerEvent) -> CustomerEvent {
         CustomerEvent::CustomerRegistered(_)
         | CustomerEvent::CustomerImported(_)
         | CustomerEvent::LoanCarriedOver(_)
-        | CustomerEvent::RepaymentRecorded(_) => {
+        | CustomerEvent::RepaymentRecorded(_)
+        | CustomerEvent::MonthlyIncomeChanged(_)
+        | CustomerEvent::PhoneNumberChanged(_)
+        | CustomerEvent::RepaymentReversalRecorded(_)
+        | CustomerEvent::LoanWriteOffRecorded(_) => {
             panic!("no decision: {event:?}")
         }
     }

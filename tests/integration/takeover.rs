@@ -43,22 +43,22 @@ async fn what_a_killed_process_worked_on_is_taken_over_within_seconds() {
     let app = app().await;
     let pool = app.pool().await;
     let mut first = RoleProcess::start(&app.config, "projector").await;
-    eventually_leases(&pool, &[24]).await;
+    eventually_leases(&pool, &[32]).await;
     let _second = RoleProcess::start(&app.config, "projector").await;
-    eventually_leases(&pool, &[12, 12]).await;
+    eventually_leases(&pool, &[16, 16]).await;
     let mut traffic = Traffic::of_writers(&app.client);
     traffic.goes_on().await;
 
     let killed = Instant::now();
     first.kill().await;
-    eventually_leases(&pool, &[24]).await;
+    eventually_leases(&pool, &[32]).await;
     for _ in 0..PARTITIONS {
         write_and_look(&app.client).await;
     }
     assert!(killed.elapsed() < TAKEN_OVER_WITHIN, "writes were visible only after {:?}", killed.elapsed());
 
     let _third = RoleProcess::start(&app.config, "projector").await;
-    eventually_leases(&pool, &[12, 12]).await;
+    eventually_leases(&pool, &[16, 16]).await;
     traffic.goes_on().await;
     traffic.stop().await;
     assert_verified(&pool).await;
@@ -85,10 +85,10 @@ async fn a_stopped_process_keeps_its_partitions_and_shows_by_its_heartbeat() {
     let pool = app.pool().await;
     let stopped = RoleProcess::start(&app.config, "projector").await;
     let _other = RoleProcess::start(&app.config, "projector").await;
-    eventually_leases(&pool, &[12, 12]).await;
+    eventually_leases(&pool, &[16, 16]).await;
     eventually_within("both are seen at work", TAKEN_OVER_WITHIN, async || {
         let (its, others) = partitions(&app.client, stopped.pid()).await;
-        its.len() == 12 && all_are("live", &its) && all_are("live", &others)
+        its.len() == 16 && all_are("live", &its) && all_are("live", &others)
     })
     .await;
 
@@ -106,11 +106,11 @@ async fn a_stopped_process_keeps_its_partitions_and_shows_by_its_heartbeat() {
     })
     .await;
     let (its, others) = partitions(&app.client, stopped.pid()).await;
-    assert_eq!((its.len(), others.len()), (12, 12), "nobody else works on them");
+    assert_eq!((its.len(), others.len()), (16, 16), "nobody else works on them");
     assert!(its.iter().all(|one| one["heartbeat_age_seconds"].as_f64() > Some(15.0)), "{its:#?}");
     assert!(its.iter().all(|one| one["lag_events"].as_i64() == Some(1)), "{its:#?}");
     assert!(others.iter().all(|one| one["state"] == "live" && one["lag_events"] == 0), "{others:#?}");
-    assert_eq!(leases(&pool).await, [12, 12]);
+    assert_eq!(leases(&pool).await, [16, 16]);
 
     stopped.signal(Signal::SIGCONT);
     for (customer, token) in written {

@@ -1,6 +1,8 @@
 //! Verification finds whatever somebody changed behind the product's back, in the log or in a read model, and nothing
 //! on a system that nobody has touched, however busy it is.
 
+mod life;
+
 use credit_approval::config::Serve;
 use credit_approval::verify::Findings;
 use sqlx::PgPool;
@@ -41,7 +43,8 @@ async fn a_live_system_is_clean_at_every_moment() {
     assert_eq!(found.customers, there_are("read_models.customers").await);
     assert_eq!(found.decisions, there_are("events where event_type in ('LoanApproved', 'LoanDeclined')").await);
     let rows = "(select 1 from read_models.customers union all select 1 from read_models.loans
-                 union all select 1 from read_models.credit_profiles) one";
+                 union all select 1 from read_models.credit_profiles
+                 union all select 1 from read_models.decisions) one";
     assert_eq!((found.rows, found.parked), (there_are(rows).await, 0));
     app.stop().await;
 }
@@ -73,22 +76,28 @@ impl Data {
         let free = sqlx::query_scalar(free).fetch_one(&pool).await.unwrap();
         let other = app.client.register(80_000).await;
         borrow(&app.client, other).await;
+        Self { config, pool, customer, other, first, second, free }.kept(app).await
+    }
+
+    /// Stops the service, when the read models have everything, and keeps copies.
+    async fn kept(self, app: TestApp) -> Self {
         // Some in each partition, so that the read models have applied what comes before the free position.
         for _ in 0..8 {
             assert_serving(&app.client).await;
         }
         app.stop().await;
         execute(
-            &pool,
+            &self.pool,
             "create schema kept;
              create table kept.events as select * from events;
              create table kept.customers as select * from read_models.customers;
              create table kept.loans as select * from read_models.loans;
-             create table kept.credit_profiles as select * from read_models.credit_profiles",
+             create table kept.credit_profiles as select * from read_models.credit_profiles;
+             create table kept.decisions as select * from read_models.decisions",
         )
         .await;
-        assert_clean(&pool).await;
-        Self { config, pool, customer, other, first, second, free }
+        assert_clean(&self.pool).await;
+        self
     }
 
     /// Makes everything as it was.
@@ -105,7 +114,9 @@ impl Data {
                  delete from read_models.loans;
                  insert into read_models.loans select * from kept.loans;
                  delete from read_models.credit_profiles;
-                 insert into read_models.credit_profiles select * from kept.credit_profiles"
+                 insert into read_models.credit_profiles select * from kept.credit_profiles;
+                 delete from read_models.decisions;
+                 insert into read_models.decisions select * from kept.decisions"
             ),
         )
         .await;

@@ -6,11 +6,10 @@ use chrono::{DateTime, NaiveDate, Utc};
 
 use crate::calendar::months_after;
 use crate::customer::{
-    Customer, CustomerEvent, CustomerImported, CustomerRegistered, LoanApproved, LoanCarriedOver, LoanDeclined,
-    RepaymentRecorded,
+    ChangeDetails, Customer, CustomerEvent, CustomerImported, CustomerRegistered, LoanApproved, LoanCarriedOver,
+    LoanDeclined, RecordRepayment, RecordReversal, RecordWriteOff,
 };
-use crate::ids::{CustomerId, DecisionId, LoanId, RepaymentId};
-use crate::loan::RepaymentReceived;
+use crate::ids::{CustomerId, DecisionId, LoanId};
 use crate::money::{Money, OutOfRange};
 use crate::person::{MonthlyIncome, PersonalData};
 use crate::policy::Policy;
@@ -30,6 +29,12 @@ pub enum CustomerCommand {
     CarryOverLoan(CarryOverLoan),
     /// Has repaid a loan, in part or in full.
     RecordRepayment(RecordRepayment),
+    /// Earns or is reached otherwise than was known.
+    ChangeDetails(ChangeDetails),
+    /// Has not repaid a loan after all.
+    RecordReversal(RecordReversal),
+    /// Has a loan that is no longer expected to be repaid.
+    RecordWriteOff(RecordWriteOff),
 }
 
 /// A registration.
@@ -90,34 +95,6 @@ pub struct CarryOverLoan {
     pub at: DateTime<Utc>,
 }
 
-/// What a repayment that its loan has taken means for credit.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RecordRepayment {
-    /// Of which loan.
-    pub loan_id: LoanId,
-    /// Which repayment.
-    pub repayment_id: RepaymentId,
-    /// The loan's instalments paid by their due date, after it.
-    pub instalments_paid_on_time: u16,
-    /// The day it settled the loan, where it did.
-    pub settled_on: Option<NaiveDate>,
-    /// Now.
-    pub at: DateTime<Utc>,
-}
-
-/// What the loan's event tells its customer, to be appended in the same transaction.
-impl From<&RepaymentReceived> for RecordRepayment {
-    fn from(received: &RepaymentReceived) -> Self {
-        Self {
-            loan_id: received.loan_id,
-            repayment_id: received.repayment_id,
-            instalments_paid_on_time: received.instalments_paid_on_time,
-            settled_on: received.settled.then_some(received.paid_on),
-            at: received.received_at,
-        }
-    }
-}
-
 /// Why a command came to nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CustomerRefusal {
@@ -161,6 +138,9 @@ impl Customer {
             CustomerCommand::ApplyForLoan(apply) => self.apply_for_loan(apply),
             CustomerCommand::CarryOverLoan(carry_over) => self.carry_over(carry_over),
             CustomerCommand::RecordRepayment(record) => self.record_repayment(record),
+            CustomerCommand::ChangeDetails(change) => self.change_details(change),
+            CustomerCommand::RecordReversal(record) => self.record_reversal(record),
+            CustomerCommand::RecordWriteOff(record) => self.record_write_off(record),
         }
     }
 
@@ -214,20 +194,6 @@ impl Customer {
         Ok(vec![CustomerEvent::LoanCarriedOver(LoanCarriedOver { loan, imported_at: at })])
     }
 
-    fn record_repayment(&self, command: RecordRepayment) -> Result<Vec<CustomerEvent>, CustomerRefusal> {
-        let RecordRepayment { loan_id, repayment_id, instalments_paid_on_time, settled_on, at } = command;
-        if !self.registered()?.has_loan(loan_id) {
-            return Err(CustomerRefusal::UnknownLoan(loan_id));
-        }
-        Ok(vec![CustomerEvent::RepaymentRecorded(RepaymentRecorded {
-            repayment_id,
-            loan_id,
-            instalments_paid_on_time,
-            settled_on,
-            recorded_at: at,
-        })])
-    }
-
     fn must_be_new(&self) -> Result<(), CustomerRefusal> {
         match self.profile() {
             None => Ok(()),
@@ -235,7 +201,7 @@ impl Customer {
         }
     }
 
-    fn registered(&self) -> Result<&CreditProfile, CustomerRefusal> {
+    pub(super) fn registered(&self) -> Result<&CreditProfile, CustomerRefusal> {
         self.profile().ok_or(CustomerRefusal::NotRegistered)
     }
 }
@@ -259,5 +225,6 @@ fn approved_loan(loan_id: LoanId, assessment: &Assessment, today: NaiveDate) -> 
         ends_on,
         instalments_paid_on_time: 0,
         settled_on: None,
+        written_off_on: None,
     })
 }

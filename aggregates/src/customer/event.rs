@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{CustomerId, DecisionId, LoanId, RepaymentId};
 use crate::money::Money;
-use crate::person::{MonthlyIncome, PersonalData};
+use crate::person::{ContactData, MonthlyIncome, PersonalData};
 use crate::policy::decision::Assessment;
 use crate::profile::LoanRecord;
 
@@ -25,6 +25,14 @@ pub enum CustomerEvent {
     LoanCarriedOver(LoanCarriedOver),
     /// A loan was repaid in part or in full; the loan's own stream says how, in the same transaction.
     RepaymentRecorded(RepaymentRecorded),
+    /// It earns another income than was known; its limit was computed anew.
+    MonthlyIncomeChanged(MonthlyIncomeChanged),
+    /// It is reached under another phone number.
+    PhoneNumberChanged(PhoneNumberChanged),
+    /// A repayment was reversed; the loan's own stream says how, in the same transaction.
+    RepaymentReversalRecorded(RepaymentReversalRecorded),
+    /// A loan was written off; the loan's own stream says with how much, in the same transaction.
+    LoanWriteOffRecorded(LoanWriteOffRecorded),
 }
 
 /// A new customer.
@@ -109,6 +117,56 @@ pub struct RepaymentRecorded {
     pub recorded_at: DateTime<Utc>,
 }
 
+/// Another income.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MonthlyIncomeChanged {
+    /// Whose.
+    pub customer_id: CustomerId,
+    /// Rupees a month from now on.
+    pub monthly_income: MonthlyIncome,
+    /// Rupees: computed from that income, also where another system had set the limit before.
+    pub approved_limit: Money,
+    /// When.
+    pub changed_at: DateTime<Utc>,
+}
+
+/// Another phone number.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PhoneNumberChanged {
+    /// Whose.
+    pub customer_id: CustomerId,
+    /// All that is personal about the change.
+    pub personal: ContactData,
+    /// When.
+    pub changed_at: DateTime<Utc>,
+}
+
+/// What a reversed repayment means for credit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RepaymentReversalRecorded {
+    /// Which repayment.
+    pub repayment_id: RepaymentId,
+    /// Of which loan.
+    pub loan_id: LoanId,
+    /// The loan's instalments paid by their due date, by what remains.
+    pub instalments_paid_on_time: u16,
+    /// The day it was settled, where what remains settles it all the same.
+    pub settled_on: Option<NaiveDate>,
+    /// When.
+    pub recorded_at: DateTime<Utc>,
+}
+
+/// What a write-off means for credit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoanWriteOffRecorded {
+    /// Which loan.
+    pub loan_id: LoanId,
+    /// The business day of it.
+    pub written_off_on: NaiveDate,
+    /// When.
+    pub recorded_at: DateTime<Utc>,
+}
+
 /// A decision as an event tells it.
 #[derive(Debug, Clone, Copy)]
 pub struct Decided<'a> {
@@ -142,7 +200,11 @@ impl CustomerEvent {
             Self::CustomerRegistered(_)
             | Self::CustomerImported(_)
             | Self::LoanCarriedOver(_)
-            | Self::RepaymentRecorded(_) => None,
+            | Self::RepaymentRecorded(_)
+            | Self::MonthlyIncomeChanged(_)
+            | Self::PhoneNumberChanged(_)
+            | Self::RepaymentReversalRecorded(_)
+            | Self::LoanWriteOffRecorded(_) => None,
         }
     }
 }
@@ -156,6 +218,10 @@ impl DomainEvent for CustomerEvent {
             Self::LoanDeclined(_) => "LoanDeclined",
             Self::LoanCarriedOver(_) => "LoanCarriedOver",
             Self::RepaymentRecorded(_) => "RepaymentRecorded",
+            Self::MonthlyIncomeChanged(_) => "MonthlyIncomeChanged",
+            Self::PhoneNumberChanged(_) => "PhoneNumberChanged",
+            Self::RepaymentReversalRecorded(_) => "RepaymentReversalRecorded",
+            Self::LoanWriteOffRecorded(_) => "LoanWriteOffRecorded",
         }
         .to_owned()
     }
@@ -167,7 +233,11 @@ impl DomainEvent for CustomerEvent {
             | Self::LoanApproved(_)
             | Self::LoanDeclined(_)
             | Self::LoanCarriedOver(_)
-            | Self::RepaymentRecorded(_) => "1.0",
+            | Self::RepaymentRecorded(_)
+            | Self::MonthlyIncomeChanged(_)
+            | Self::PhoneNumberChanged(_)
+            | Self::RepaymentReversalRecorded(_)
+            | Self::LoanWriteOffRecorded(_) => "1.0",
         }
         .to_owned()
     }

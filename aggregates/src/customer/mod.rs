@@ -5,26 +5,39 @@
 //! see the same free limit. Terms, schedule and repayments of a loan live in [`crate::loan`].
 
 mod decide;
+mod details;
 mod event;
+mod record;
 
 use cqrs_es::Aggregate;
 use cqrs_es::event_sink::EventSink;
 use serde::{Deserialize, Serialize};
 
-pub use decide::{
-    ApplyForLoan, CarryOverLoan, CustomerCommand, CustomerRefusal, ImportCustomer, RecordRepayment, RegisterCustomer,
-};
+pub use decide::{ApplyForLoan, CarryOverLoan, CustomerCommand, CustomerRefusal, ImportCustomer, RegisterCustomer};
+pub use details::ChangeDetails;
 pub use event::{
     CustomerEvent, CustomerImported, CustomerRegistered, Decided, LoanApproved, LoanCarriedOver, LoanDeclined,
-    RepaymentRecorded,
+    LoanWriteOffRecorded, MonthlyIncomeChanged, PhoneNumberChanged, RepaymentRecorded, RepaymentReversalRecorded,
 };
+pub use record::{RecordRepayment, RecordReversal, RecordWriteOff};
 
+use crate::ids::{CustomerId, LoanId};
+use crate::person::PhoneNumber;
 use crate::profile::{CreditProfile, LoanRecord};
 
 /// A customer as its events tell it; `Default` is the customer of whom nothing is known.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Customer {
     profile: Option<CreditProfile>,
+    identity: Option<Identity>,
+    revision: u32,
+}
+
+/// Who a customer is, as far as its commands need to know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Identity {
+    customer_id: CustomerId,
+    phone_number: PhoneNumber,
 }
 
 impl Customer {
@@ -32,6 +45,24 @@ impl Customer {
     #[must_use]
     pub const fn profile(&self) -> Option<&CreditProfile> {
         self.profile.as_ref()
+    }
+
+    /// Where it is reached; `None` before registration.
+    #[must_use]
+    pub fn phone_number(&self) -> Option<&PhoneNumber> {
+        self.identity.as_ref().map(|identity| &identity.phone_number)
+    }
+
+    /// Which state of its details this is: 1 at registration or import, one more with each change; 0 before. What
+    /// happens to its loans is no change of them.
+    #[must_use]
+    pub const fn revision(&self) -> u32 {
+        self.revision
+    }
+
+    fn begin(&mut self, customer_id: CustomerId, phone_number: PhoneNumber) {
+        self.identity = Some(Identity { customer_id, phone_number });
+        self.revision = 1;
     }
 }
 
@@ -56,6 +87,27 @@ impl Aggregate for Customer {
 
     fn apply(&mut self, event: CustomerEvent) {
         fold(&mut self.profile, &event);
+        match event {
+            CustomerEvent::CustomerRegistered(registered) => {
+                self.begin(registered.customer_id, registered.personal.phone_number);
+            }
+            CustomerEvent::CustomerImported(imported) => {
+                self.begin(imported.customer_id, imported.personal.phone_number);
+            }
+            CustomerEvent::MonthlyIncomeChanged(_) => self.revision += 1,
+            CustomerEvent::PhoneNumberChanged(changed) => {
+                if let Some(identity) = &mut self.identity {
+                    identity.phone_number = changed.personal.phone_number;
+                }
+                self.revision += 1;
+            }
+            CustomerEvent::LoanApproved(_)
+            | CustomerEvent::LoanDeclined(_)
+            | CustomerEvent::LoanCarriedOver(_)
+            | CustomerEvent::RepaymentRecorded(_)
+            | CustomerEvent::RepaymentReversalRecorded(_)
+            | CustomerEvent::LoanWriteOffRecorded(_) => {}
+        }
     }
 }
 
@@ -69,9 +121,31 @@ pub fn fold(profile: &mut Option<CreditProfile>, event: &CustomerEvent) {
             *profile = Some(CreditProfile::new(imported.monthly_income, imported.approved_limit));
         }
         CustomerEvent::LoanApproved(approved) => add_loan(profile, approved.loan.clone()),
-        CustomerEvent::LoanDeclined(_) => {}
+        CustomerEvent::LoanDeclined(_) | CustomerEvent::PhoneNumberChanged(_) => {}
         CustomerEvent::LoanCarriedOver(carried_over) => add_loan(profile, carried_over.loan.clone()),
-        CustomerEvent::RepaymentRecorded(recorded) => record_repayment(profile, recorded),
+        CustomerEvent::RepaymentRecorded(recorded) => {
+            if let Some(loan) = loan_of(profile, recorded.loan_id) {
+                loan.instalments_paid_on_time = recorded.instalments_paid_on_time;
+                loan.settled_on = recorded.settled_on;
+            }
+        }
+        CustomerEvent::RepaymentReversalRecorded(recorded) => {
+            if let Some(loan) = loan_of(profile, recorded.loan_id) {
+                loan.instalments_paid_on_time = recorded.instalments_paid_on_time;
+                loan.settled_on = recorded.settled_on;
+            }
+        }
+        CustomerEvent::LoanWriteOffRecorded(recorded) => {
+            if let Some(loan) = loan_of(profile, recorded.loan_id) {
+                loan.written_off_on = Some(recorded.written_off_on);
+            }
+        }
+        CustomerEvent::MonthlyIncomeChanged(changed) => {
+            if let Some(profile) = profile {
+                profile.monthly_income = changed.monthly_income;
+                profile.approved_limit = changed.approved_limit;
+            }
+        }
     }
 }
 
@@ -81,10 +155,7 @@ fn add_loan(profile: &mut Option<CreditProfile>, loan: LoanRecord) {
     }
 }
 
-fn record_repayment(profile: &mut Option<CreditProfile>, recorded: &RepaymentRecorded) {
+fn loan_of(profile: &mut Option<CreditProfile>, loan_id: LoanId) -> Option<&mut LoanRecord> {
     let mut loans = profile.iter_mut().flat_map(|profile| &mut profile.loans);
-    if let Some(loan) = loans.find(|loan| loan.loan_id == recorded.loan_id) {
-        loan.instalments_paid_on_time = recorded.instalments_paid_on_time;
-        loan.settled_on = recorded.settled_on;
-    }
+    loans.find(|loan| loan.loan_id == loan_id)
 }

@@ -1,20 +1,41 @@
 //! The loan: its terms, from the day it is opened or taken over, and its repayments, until it is settled.
 //!
+//! How much is paid of which instalment, and when, is arithmetic over terms and repayments: [`account`].
+//!
 //! A loan decides nothing about credit; its customer did that, in the same transaction in which the loan's stream
 //! began. What a repayment means for credit is told to the customer in one transaction too.
 
+pub mod account;
 mod decide;
 mod event;
+pub mod record;
+mod refusal;
+mod repay;
+mod reverse;
 pub mod schedule;
+mod settle;
+mod status;
+mod write_off;
 
 use chrono::NaiveDate;
 use cqrs_es::Aggregate;
 use cqrs_es::event_sink::EventSink;
 use serde::{Deserialize, Serialize};
 
-pub use decide::{ImportLoan, LoanCommand, LoanRefusal, OpenLoan, ReceiveRepayment};
-pub use event::{LoanEvent, LoanImported, LoanOpened, LoanTerms, RepaymentReceived};
+pub use decide::{ImportLoan, LoanCommand, OpenLoan};
+pub use event::{
+    LoanEvent, LoanImported, LoanOpened, LoanSettledEarly, LoanTerms, LoanWrittenOff, Reallocation, RepaymentReceived,
+    RepaymentReversed,
+};
+pub use record::{RepaymentRecord, Reversal};
+pub use refusal::LoanRefusal;
+pub use repay::ReceiveRepayment;
+pub use reverse::ReverseRepayment;
+pub use settle::SettleEarly;
+pub use status::LoanStatus;
+pub use write_off::WriteOff;
 
+use self::account::Account;
 use crate::money::Money;
 
 /// A loan as its events tell it; `Default` is the loan that does not exist yet.
@@ -22,6 +43,11 @@ use crate::money::Money;
 pub struct Loan {
     terms: Option<LoanTerms>,
     progress: Progress,
+    /// Instalments paid before it was taken over, as counted there.
+    paid_before: u16,
+    repayments: Vec<RepaymentRecord>,
+    written_off_on: Option<NaiveDate>,
+    revision: u32,
 }
 
 /// How far a loan is repaid, as its last event tells it.
@@ -51,6 +77,32 @@ impl Loan {
     pub const fn progress(&self) -> &Progress {
         &self.progress
     }
+
+    /// Its repayments in their order, those that were reversed included.
+    #[must_use]
+    pub fn repayments(&self) -> &[RepaymentRecord] {
+        &self.repayments
+    }
+
+    /// The day it was written off, where it was.
+    #[must_use]
+    pub const fn written_off_on(&self) -> Option<NaiveDate> {
+        self.written_off_on
+    }
+
+    /// How many events it has: which state of it this is. 0 before it is opened.
+    #[must_use]
+    pub const fn revision(&self) -> u32 {
+        self.revision
+    }
+
+    /// Its schedule and what is paid of it.
+    ///
+    /// # Errors
+    /// When there is no such loan, or an amount leaves the range of [`Money`].
+    pub fn account(&self) -> Result<Account, LoanRefusal> {
+        Ok(Account::of(self.opened()?, self.paid_before, &self.repayments)?)
+    }
 }
 
 impl Aggregate for Loan {
@@ -73,10 +125,13 @@ impl Aggregate for Loan {
     }
 
     fn apply(&mut self, event: LoanEvent) {
+        self.revision += 1;
+        record::fold(&mut self.repayments, &event);
         match event {
             LoanEvent::LoanOpened(opened) => self.terms = Some(opened.terms),
             LoanEvent::LoanImported(imported) => {
                 self.terms = Some(imported.terms);
+                self.paid_before = imported.instalments_paid_on_time;
                 self.progress.instalments_paid = imported.instalments_paid_on_time;
                 self.progress.instalments_paid_on_time = imported.instalments_paid_on_time;
             }
@@ -88,6 +143,23 @@ impl Aggregate for Loan {
                     last_paid_on: Some(received.paid_on),
                 };
             }
+            LoanEvent::LoanSettledEarly(settled) => {
+                self.progress = Progress {
+                    instalments_paid: settled.instalments_paid,
+                    instalments_paid_on_time: settled.instalments_paid_on_time,
+                    outstanding: Some(Money::ZERO),
+                    last_paid_on: Some(settled.paid_on),
+                };
+            }
+            LoanEvent::RepaymentReversed(reversed) => {
+                self.progress = Progress {
+                    instalments_paid: reversed.instalments_paid,
+                    instalments_paid_on_time: reversed.instalments_paid_on_time,
+                    outstanding: Some(reversed.outstanding),
+                    last_paid_on: reversed.last_paid_on,
+                };
+            }
+            LoanEvent::LoanWrittenOff(written_off) => self.written_off_on = Some(written_off.written_off_on),
         }
     }
 }

@@ -1,9 +1,5 @@
-//! The schedule that a loan follows, and how far a sum of repayments gets along it.
-//!
-//! Repayments are allocated in the schedule's order: the oldest unpaid instalment first, within it interest before
-//! principal. So the sum of all that was paid says everything, and no repayment has to be kept to allocate the next.
-//! What is paid ahead pays the instalments that follow, as they stand: paying early saves no interest, the total to
-//! repay is always the schedule's, and whatever way it is paid, the loan is settled at exactly zero.
+//! The schedule that a loan follows: what falls due each month, to the last. What is paid of it stands in
+//! [`super::account`].
 //!
 //! A schedule is a pure function of the terms, for loans opened here and imported ones alike. The instalment is taken
 //! as it stands in the terms; of a loan opened here it is the annuity, an imported one may have any other:
@@ -17,6 +13,7 @@
 //! Due dates follow from start and tenure, also where an imported loan gives another end.
 
 use chrono::NaiveDate;
+use rust_decimal::Decimal;
 
 use crate::calendar::months_after;
 use crate::instalments::{Instalment, instalment, schedule, schedule_at};
@@ -28,43 +25,26 @@ use crate::money::{Money, OutOfRange};
 pub struct ScheduledInstalment {
     /// Its number, interest and principal, and the balance after it.
     pub instalment: Instalment,
+    /// The due date of the one before, the loan's start for the first: its month begins the day after.
+    pub after: NaiveDate,
     /// The last day on which it is paid on time. Beyond the calendar's end it is the calendar's last.
     pub due_on: NaiveDate,
-}
-
-/// What has been paid of one instalment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PaidPart {
-    /// Of its interest, in rupees.
-    pub interest: Money,
-    /// Of its principal, in rupees.
-    pub principal: Money,
-}
-
-/// How far a sum of repayments gets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Position {
-    /// Instalments paid in full, from the first on. One of nothing is paid with the one before it.
-    pub instalments_paid: u16,
-    /// Interest paid, in rupees.
-    pub interest: Money,
-    /// Principal repaid, in rupees.
-    pub principal: Money,
-    /// What is left to pay, interest included, in rupees; zero when the loan is settled.
-    pub outstanding: Money,
-    /// What of it is principal, in rupees.
-    pub outstanding_principal: Money,
 }
 
 /// Every instalment of a loan, one a month, ending at exactly zero.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Schedule {
     instalments: Vec<ScheduledInstalment>,
-    principal: Money,
     total: Money,
 }
 
 impl ScheduledInstalment {
+    /// Whether its month has begun on that day, so that its interest is earned.
+    #[must_use]
+    pub fn has_begun(&self, on: NaiveDate) -> bool {
+        self.after < on
+    }
+
     /// Whether it is on time when it is paid in full on that day. Nobody is late with an instalment of nothing.
     #[must_use]
     pub fn is_on_time(&self, paid_on: NaiveDate) -> bool {
@@ -79,12 +59,12 @@ impl Schedule {
     /// When a sum leaves the range of [`Money`]: not with the annuity as instalment, but an imported one is not bounded.
     pub fn of(terms: &LoanTerms) -> Result<Self, OutOfRange> {
         let dated = |instalment: Instalment| {
-            let due_on = months_after(terms.started_on, instalment.number).unwrap_or(NaiveDate::MAX);
-            ScheduledInstalment { instalment, due_on }
+            let due = |number| due_on(terms.started_on, number);
+            ScheduledInstalment { instalment, after: due(instalment.number - 1), due_on: due(instalment.number) }
         };
         let instalments: Vec<_> = lines(terms)?.into_iter().map(dated).collect();
         let total = sum(&instalments)?;
-        Ok(Self { instalments, principal: terms.principal.money(), total })
+        Ok(Self { instalments, total })
     }
 
     /// All instalments in order, as many as the tenure has months.
@@ -107,40 +87,35 @@ impl Schedule {
         let count = usize::from(count).min(self.instalments.len());
         sum(self.instalments.iter().take(count))
     }
+}
 
-    /// How a sum of repayments is spread over the instalments, one part for each of them.
-    pub fn paid_parts(&self, paid: Money) -> impl Iterator<Item = PaidPart> + '_ {
-        let mut left = paid;
-        self.instalments.iter().map(move |scheduled| {
-            let mut take = |due: Money| {
-                let part = due.min(left);
-                left = left.minus(part).unwrap_or(Money::ZERO);
-                part
-            };
-            let interest = take(scheduled.instalment.interest);
-            let principal = take(scheduled.instalment.principal);
-            PaidPart { interest, principal }
-        })
-    }
+/// The day on which an instalment falls due; the calendar's last beyond its end.
+#[must_use]
+pub fn due_on(started_on: NaiveDate, number: u16) -> NaiveDate {
+    months_after(started_on, number).unwrap_or(NaiveDate::MAX)
+}
 
-    /// How far a sum of repayments gets.
-    ///
-    /// # Errors
-    /// When more is paid than there is to pay.
-    pub fn position(&self, paid: Money) -> Result<Position, OutOfRange> {
-        let outstanding = self.total.minus(paid).ok_or(OutOfRange)?;
-        let (mut interest, mut principal) = (Money::ZERO, Money::ZERO);
-        let (mut instalments_paid, mut paid_so_far) = (0, true);
-        for (scheduled, part) in self.instalments.iter().zip(self.paid_parts(paid)) {
-            let due = scheduled.instalment;
-            interest = interest.plus(part.interest)?;
-            principal = principal.plus(part.principal)?;
-            paid_so_far = paid_so_far && part.interest == due.interest && part.principal == due.principal;
-            instalments_paid += u16::from(paid_so_far);
-        }
-        let outstanding_principal = self.principal.minus(principal).ok_or(OutOfRange)?;
-        Ok(Position { instalments_paid, interest, principal, outstanding, outstanding_principal })
+/// The day on which the first instalment falls due of which something is left to pay, where something is, told by how
+/// many are paid: all that a reader needs who does not keep the whole account. Where no instalment is asked but the
+/// last, those before it are of nothing.
+#[must_use]
+pub fn next_due_on(started_on: NaiveDate, tenure: u16, asks_only_the_last: bool, instalments_paid: u16) -> NaiveDate {
+    let number = if asks_only_the_last { tenure } else { instalments_paid.saturating_add(1).min(tenure) };
+    due_on(started_on, number)
+}
+
+/// Whether the first instalments are all that there is to pay. The schedule is asked only where they may be.
+#[must_use]
+pub fn is_repaid_by_first(terms: &LoanTerms, count: u16) -> bool {
+    if count >= terms.tenure.months() {
+        return true;
     }
+    // Instalments before the last repay no more than they ask.
+    let at_most = terms.instalment.amount().checked_mul(Decimal::from(count));
+    if at_most.is_some_and(|at_most| at_most < terms.principal.money().amount()) {
+        return false;
+    }
+    Schedule::of(terms).is_ok_and(|schedule| schedule.total_of_first(count) == Ok(schedule.total()))
 }
 
 /// The instalments without their dates.

@@ -35,7 +35,7 @@ pub enum Outcome {
 }
 
 /// A stable code for each reason; declared in the order of gravity.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReasonCode {
     /// Current loans already exceed the approved limit.
@@ -88,6 +88,57 @@ pub struct Assessment {
     pub alternatives: Vec<Alternative>,
 }
 
+/// How an application fell under a policy, and why: an assessment without its inputs and without what would have
+/// passed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judgement {
+    /// The score of the standing.
+    pub score: Score,
+    /// The lowest rate for that score; `None` where it is too low for any.
+    pub minimum_rate: Option<Rate>,
+    /// The higher of the rate asked for and the lowest rate.
+    pub corrected_rate: Rate,
+    /// Rupees a month at the corrected rate.
+    pub instalment: Money,
+    /// How it fell.
+    pub outcome: Outcome,
+    /// All reasons that apply, the gravest first; never empty.
+    pub reasons: Vec<Reason>,
+}
+
+impl ReasonCode {
+    /// The code as it is written everywhere.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::CurrentLoansOverLimit => "current_loans_over_limit",
+            Self::ScoreTooLow => "score_too_low",
+            Self::LimitExceeded => "limit_exceeded",
+            Self::InstalmentsOverIncomeShare => "instalments_over_income_share",
+            Self::CorrectedRateNotAccepted => "corrected_rate_not_accepted",
+            Self::RateCorrected => "rate_corrected",
+            Self::WithinPolicy => "within_policy",
+        }
+    }
+}
+
+impl std::fmt::Display for ReasonCode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl Outcome {
+    /// The outcome as it is written everywhere.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Approved => "approved",
+            Self::Declined => "declined",
+        }
+    }
+}
+
 impl Assessment {
     /// Whether the loan is granted.
     #[must_use]
@@ -117,17 +168,15 @@ impl Policy {
     /// # Errors
     /// When an amount leaves the range of [`Money`]; not within the input bounds.
     pub fn assess(&self, standing: CreditStanding, application: Application) -> Result<Assessment, OutOfRange> {
-        let score = self.score(&standing);
-        let minimum_rate = self.minimum_rate(score.value);
-        let bounds = Bounds { policy: self, standing: &standing, score: &score, minimum_rate };
-        let corrected_rate = bounds.corrected_rate(&application);
-        let declines = bounds.declines(&application)?;
-        let (outcome, reasons, alternatives) = if declines.is_empty() {
-            (Outcome::Approved, vec![approval(&application, corrected_rate, &score)], Vec::new())
-        } else {
-            (Outcome::Declined, declines, bounds.alternatives(&application)?)
+        let Judgement { score, minimum_rate, corrected_rate, instalment, outcome, reasons } =
+            self.judge(&standing, &application)?;
+        let alternatives = match outcome {
+            Outcome::Approved => Vec::new(),
+            Outcome::Declined => {
+                let bounds = Bounds { policy: self, standing: &standing, score: &score, minimum_rate };
+                bounds.alternatives(&application)?
+            }
         };
-        let instalment = instalment(application.principal, corrected_rate, application.tenure)?;
         let policy = self.reference().clone();
         Ok(Assessment {
             policy,
@@ -141,6 +190,26 @@ impl Policy {
             reasons,
             alternatives,
         })
+    }
+
+    /// Judges an application as [`Policy::assess`] does, without looking for what would have passed: that takes a
+    /// hundred decisions more.
+    ///
+    /// # Errors
+    /// As [`Policy::assess`].
+    pub fn judge(&self, standing: &CreditStanding, application: &Application) -> Result<Judgement, OutOfRange> {
+        let score = self.score(standing);
+        let minimum_rate = self.minimum_rate(score.value);
+        let bounds = Bounds { policy: self, standing, score: &score, minimum_rate };
+        let corrected_rate = bounds.corrected_rate(application);
+        let declines = bounds.declines(application)?;
+        let (outcome, reasons) = if declines.is_empty() {
+            (Outcome::Approved, vec![approval(application, corrected_rate, &score)])
+        } else {
+            (Outcome::Declined, declines)
+        };
+        let instalment = instalment(application.principal, corrected_rate, application.tenure)?;
+        Ok(Judgement { score, minimum_rate, corrected_rate, instalment, outcome, reasons })
     }
 }
 

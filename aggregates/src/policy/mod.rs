@@ -17,6 +17,7 @@ use crate::terms::Rate;
 const STANDARD_1: &str = include_str!("../../../policies/standard-1.toml");
 const LITERAL_1: &str = include_str!("../../../policies/literal-1.toml");
 const FULL_PERCENT: u8 = 100;
+const MAX_ID_CHARS: usize = 64;
 
 /// Which policy: enough to find it again and to see that it has not changed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -34,51 +35,67 @@ pub struct Policy {
     rules: Rules,
 }
 
-/// The file's content.
+/// The file's content: what a policy goes by.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Rules {
+pub struct Rules {
     id: String,
-    pub(crate) weights: Weights,
-    pub(crate) score: ScoreRules,
-    pub(crate) caps: Caps,
-    pub(crate) floors: Vec<Floor>,
+    /// What the components of a score weigh; they sum to 100.
+    pub weights: Weights,
+    /// How they are measured.
+    pub score: ScoreRules,
+    /// What a customer may carry.
+    pub caps: Caps,
+    /// From the best score down: what a score borrows at. Below the last, not at all.
+    pub floors: Vec<Floor>,
 }
 
 /// Points of each component when it is met in full.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Weights {
-    pub(crate) on_time: u8,
-    pub(crate) track_record: u8,
-    pub(crate) current_year_activity: u8,
-    pub(crate) approved_volume: u8,
+pub struct Weights {
+    /// Instalments paid on time over instalments due.
+    pub on_time: u8,
+    /// Loans taken.
+    pub track_record: u8,
+    /// Loans started in the calendar year.
+    pub current_year_activity: u8,
+    /// The share of the approved limit that is free.
+    pub approved_volume: u8,
 }
 
 /// How the components are measured.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct ScoreRules {
-    pub(crate) without_loans: u8,
-    pub(crate) nothing_due_percent: u8,
-    pub(crate) full_track_record_loans: u8,
-    pub(crate) loss_per_loan_this_year_percent: u8,
+pub struct ScoreRules {
+    /// The score of a customer who never had a loan.
+    pub without_loans: u8,
+    /// Percent of the on-time points while no instalment has fallen due.
+    pub nothing_due_percent: u8,
+    /// So many loans give all track-record points.
+    pub full_track_record_loans: u8,
+    /// Percent of the activity points that each loan of the calendar year takes.
+    pub loss_per_loan_this_year_percent: u8,
 }
 
 /// What a customer may carry.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Caps {
-    pub(crate) instalments_percent_of_income: u8,
-    pub(crate) count_requested_loan: bool,
+pub struct Caps {
+    /// Percent of the monthly income that instalments may reach.
+    pub instalments_percent_of_income: u8,
+    /// Whether the loan that is asked for counts towards both caps.
+    pub count_requested_loan: bool,
 }
 
 /// The lowest rate for scores above a bound.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Floor {
-    pub(crate) score_above: u8,
-    pub(crate) minimum_rate: Rate,
+pub struct Floor {
+    /// Scores above this one.
+    pub score_above: u8,
+    /// Percent a year, at least.
+    pub minimum_rate: Rate,
 }
 
 /// Why a policy file is not one.
@@ -86,7 +103,7 @@ pub(crate) struct Floor {
 pub enum PolicyError {
     /// Not TOML, or a field is missing, unknown or of the wrong type.
     #[error("the policy file cannot be read")]
-    Syntax(#[from] toml::de::Error),
+    Syntax(#[from] SyntaxError),
     /// Its values contradict each other.
     #[error("{field}: {problem}")]
     Contradiction {
@@ -97,13 +114,46 @@ pub enum PolicyError {
     },
 }
 
+/// Where a policy's text is not what it must be, in one line: `line 12, weights.on_time: invalid type ...`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {problem}")]
+pub struct SyntaxError {
+    place: String,
+    problem: String,
+}
+
+impl SyntaxError {
+    fn new(text: &str, path: Option<&str>, error: &toml::de::Error) -> Self {
+        let before = error.span().and_then(|span| text.get(..span.start));
+        let line = before.map(|before| format!("line {}", before.matches('\n').count() + 1));
+        // Where the text is no TOML at all, the path is a placeholder.
+        let field = path.filter(|path| *path != "." && *path != "?").map(str::to_owned);
+        let place: Vec<String> = line.into_iter().chain(field).collect();
+        let place = if place.is_empty() { "policy".to_owned() } else { place.join(", ") };
+        Self { place, problem: error.message().replace('\n', " ") }
+    }
+}
+
+impl PolicyError {
+    /// Field and problem, in one line, whatever is wrong.
+    #[must_use]
+    pub fn in_one_line(&self) -> String {
+        match self {
+            Self::Syntax(error) => error.to_string(),
+            Self::Contradiction { .. } => self.to_string(),
+        }
+    }
+}
+
 impl Policy {
     /// Reads and validates a policy.
     ///
     /// # Errors
     /// [`PolicyError`], naming the field.
     pub fn parse(text: &str) -> Result<Self, PolicyError> {
-        let rules: Rules = toml::from_str(text)?;
+        let parsed = toml::Deserializer::parse(text).map_err(|error| SyntaxError::new(text, None, &error))?;
+        let rules: Rules = serde_path_to_error::deserialize(parsed)
+            .map_err(|error| SyntaxError::new(text, Some(&error.path().to_string()), error.inner()))?;
         rules.validate()?;
         let digest = Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
         Ok(Self { reference: PolicyRef { id: rules.id.clone(), digest }, rules })
@@ -123,7 +173,9 @@ impl Policy {
         &self.reference
     }
 
-    pub(crate) const fn rules(&self) -> &Rules {
+    /// What it goes by.
+    #[must_use]
+    pub const fn rules(&self) -> &Rules {
         &self.rules
     }
 
@@ -138,8 +190,9 @@ impl Policy {
 impl Rules {
     fn validate(&self) -> Result<(), PolicyError> {
         let contradiction = |field, problem: String| Err(PolicyError::Contradiction { field, problem });
-        if self.id.is_empty() || !self.id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
-            return contradiction("id", "must be letters, digits and hyphens".to_owned());
+        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        if !(1..=MAX_ID_CHARS).contains(&self.id.len()) || !self.id.bytes().all(is_allowed) {
+            return contradiction("id", format!("must be 1 to {MAX_ID_CHARS} letters, digits and hyphens"));
         }
         let weights = &self.weights;
         let sum = [weights.on_time, weights.track_record, weights.current_year_activity, weights.approved_volume]

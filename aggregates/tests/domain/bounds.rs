@@ -6,6 +6,7 @@ use aggregates::ids::{CustomerId, DecisionId, LoanId, MAX_ID, RepaymentId};
 use aggregates::person::{Age, MonthlyIncome, Name, PhoneNumber};
 use aggregates::repayment::{Reference, RepaymentAmount};
 use aggregates::terms::{Principal, Rate, Tenure};
+use aggregates::text::ReasonText;
 use rstest::rstest;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -210,6 +211,26 @@ fn a_reference_is_measured_in_characters_after_trimming(#[case] character: char)
     let too_long = repeated(character, 101);
     assert_eq!(Reference::try_from(too_long.as_str()).unwrap_err().to_string(), "must have at most 100 characters");
     assert_guarded(Reference::try_from(too_long.as_str()), &json!(too_long));
+}
+
+#[rstest]
+#[case(" posted twice \n", Ok("posted twice"))]
+#[case("ग़लत ऋण", Ok("ग़लत ऋण"))]
+#[case("  ", Err("must not be empty"))]
+#[case("posted\ntwice", Err("must be visible characters and spaces"))]
+fn a_reason_is_visible_characters(#[case] given: &str, #[case] expected: Result<&str, &str>) {
+    let built = ReasonText::try_from(given);
+    let text = built.clone().map(|reason| reason.as_str().to_owned());
+    assert_eq!(text, expected.map(str::to_owned).map_err(|why| aggregates::Invalid(why.to_owned())));
+    assert_guarded(built, &json!(given));
+}
+
+#[test]
+fn a_reason_has_at_most_200_characters() {
+    let (most, too_long) = (repeated('अ', 200), repeated('अ', 201));
+    assert_guarded(ReasonText::try_from(most.as_str()), &json!(most));
+    assert_eq!(ReasonText::try_from(too_long.as_str()).unwrap_err().to_string(), "must have at most 200 characters");
+    assert_guarded(ReasonText::try_from(too_long.as_str()), &json!(too_long));
 }
 
 #[rstest]

@@ -275,3 +275,22 @@ fn an_assessment_without_reasons_has_no_headline() {
     let approved = standard().assess(standing(), application("1000", "12", 12)).unwrap();
     assert_eq!(Assessment { reasons: Vec::new(), ..approved }.headline(), "");
 }
+
+/// Programs hold on to them, and so do the recorded decisions.
+#[test]
+fn codes_are_written_as_they_ever_were() {
+    let codes = [
+        (ReasonCode::CurrentLoansOverLimit, "current_loans_over_limit"),
+        (ReasonCode::ScoreTooLow, "score_too_low"),
+        (ReasonCode::LimitExceeded, "limit_exceeded"),
+        (ReasonCode::InstalmentsOverIncomeShare, "instalments_over_income_share"),
+        (ReasonCode::CorrectedRateNotAccepted, "corrected_rate_not_accepted"),
+        (ReasonCode::RateCorrected, "rate_corrected"),
+        (ReasonCode::WithinPolicy, "within_policy"),
+    ];
+    assert!(codes.is_sorted_by_key(|(code, _)| *code), "the gravest first");
+    for (code, written) in codes {
+        assert_eq!(serde_json::to_value(code).unwrap(), written);
+        assert_eq!(code.to_string(), written);
+    }
+}

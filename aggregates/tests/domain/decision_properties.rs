@@ -51,6 +51,19 @@ proptest! {
     }
 
     #[test]
+    fn what_is_judged_without_alternatives_falls_as_what_is_assessed_with_them(
+        (standing, asked) in standing_and_application(),
+        is_standard in any::<bool>(),
+    ) {
+        let policy = if is_standard { standard() } else { literal() };
+        let judged = policy.judge(&standing, &asked).unwrap();
+        let assessed = policy.assess(standing, asked).unwrap();
+        prop_assert_eq!((judged.outcome, judged.corrected_rate), (assessed.outcome, assessed.corrected_rate));
+        prop_assert_eq!((judged.instalment, judged.minimum_rate), (assessed.instalment, assessed.minimum_rate));
+        prop_assert_eq!((judged.score, judged.reasons), (assessed.score, assessed.reasons));
+    }
+
+    #[test]
     fn reasons_are_never_missing_and_the_gravest_comes_first(
         (standing, asked) in standing_and_application(),
         is_standard in any::<bool>(),

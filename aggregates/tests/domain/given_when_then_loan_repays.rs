@@ -1,12 +1,8 @@
 //! Given a loan's past, when a repayment comes, then how it is allocated and how the loan stands, or a refusal.
-//!
-//! The loan is 100,000 at 12% for twelve months: eleven instalments of 8,884.88, due on the 14th from April on, and one
-//! of 8,884.85, together 106,618.53. The first is 1,000.00 of interest, the second 921.15.
 
 use aggregates::customer::RecordRepayment;
 use aggregates::loan::{
-    Loan, LoanCommand, LoanEvent, LoanImported, LoanOpened, LoanRefusal, LoanTerms, Progress, ReceiveRepayment,
-    RepaymentReceived,
+    Loan, LoanCommand, LoanEvent, LoanRefusal, LoanTerms, Progress, ReceiveRepayment, RepaymentReceived,
 };
 use aggregates::money::OutOfRange;
 use aggregates::repayment::Reference;
@@ -14,52 +10,15 @@ use cqrs_es::Aggregate;
 use cqrs_es::test::{AggregateResultValidator, TestFramework};
 use rstest::rstest;
 
-use crate::support::{
-    at, customer_id, date, decision_id, loan_id, money, principal, rate, repayment_amount, repayment_id, tenure,
-};
-
-/// A day after all that is paid here.
-const TODAY: &str = "2028-01-01";
-
-fn terms() -> LoanTerms {
-    LoanTerms {
-        loan_id: loan_id(7),
-        customer_id: customer_id(1),
-        principal: principal("100000"),
-        interest_rate: rate("12"),
-        tenure: tenure(12),
-        instalment: money("8884.88"),
-        started_on: date("2026-03-14"),
-        ends_on: date("2027-03-14"),
-    }
-}
-
-fn opening() -> LoanEvent {
-    LoanEvent::LoanOpened(LoanOpened {
-        decision_id: decision_id(70),
-        terms: terms(),
-        last_instalment: money("8884.85"),
-        opened_at: at(),
-    })
-}
+use crate::loans::{TODAY, given, importing, opening, terms};
+use crate::support::{at, customer_id, date, loan_id, money, repayment_amount, repayment_id, tenure};
 
 fn opened() -> Loan {
-    given(opening())
+    given([opening()])
 }
 
 fn imported(terms: LoanTerms, instalments_paid_on_time: u16) -> Loan {
-    given(LoanEvent::LoanImported(LoanImported {
-        external_id: None,
-        terms,
-        instalments_paid_on_time,
-        imported_at: at(),
-    }))
-}
-
-fn given(past: LoanEvent) -> Loan {
-    let mut loan = Loan::default();
-    loan.apply(past);
-    loan
+    given([importing(terms, instalments_paid_on_time)])
 }
 
 fn repayment(amount: &str, paid_on: &str) -> ReceiveRepayment {
@@ -101,7 +60,7 @@ fn repay(loan: &mut Loan, amount: &str, paid_on: &str) -> RepaymentReceived {
             loan.apply(LoanEvent::RepaymentReceived(received.clone()));
             received
         }
-        [other @ (LoanEvent::LoanOpened(_) | LoanEvent::LoanImported(_))] => panic!("a repayment, not {other:?}"),
+        [other] => panic!("a repayment, not {other:?}"),
     }
 }
 

@@ -2,17 +2,22 @@
 //! that a change of the rules cannot change what a stored event says.
 
 use aggregates::customer::{
-    CustomerEvent, CustomerImported, CustomerRegistered, LoanApproved, LoanCarriedOver, LoanDeclined, RepaymentRecorded,
+    CustomerEvent, CustomerImported, CustomerRegistered, LoanApproved, LoanCarriedOver, LoanDeclined,
+    LoanWriteOffRecorded, MonthlyIncomeChanged, PhoneNumberChanged, RepaymentRecorded, RepaymentReversalRecorded,
 };
 use aggregates::event::LendingEvent;
-use aggregates::loan::{LoanEvent, LoanImported, LoanOpened, LoanTerms, RepaymentReceived};
-use aggregates::person::{Age, Name, PersonalData, PhoneNumber};
+use aggregates::loan::{
+    LoanEvent, LoanImported, LoanOpened, LoanSettledEarly, LoanTerms, LoanWrittenOff, Reallocation, RepaymentReceived,
+    RepaymentReversed,
+};
+use aggregates::person::{Age, ContactData, Name, PersonalData, PhoneNumber};
 use aggregates::policy::PolicyRef;
 use aggregates::policy::alternatives::Alternative;
 use aggregates::policy::decision::{Application, Assessment, Outcome, Reason, ReasonCode};
 use aggregates::policy::score::{Component, ComponentName, Score, ScoreRule};
 use aggregates::profile::{CreditStanding, LoanRecord};
 use aggregates::repayment::Reference;
+use aggregates::text::ReasonText;
 
 use crate::support::{
     application, at, customer_id, date, decimal, decision_id, income, loan_id, money, principal, rate,
@@ -23,7 +28,7 @@ use crate::support::{
 type Sample = (&'static str, fn() -> LendingEvent);
 
 /// A sample of every variant, in the order of [`place`].
-pub(crate) const SAMPLES: [Sample; 9] = [
+pub(crate) const SAMPLES: [Sample; 16] = [
     ("CustomerRegistered", customer_registered),
     ("CustomerImported", customer_imported),
     ("LoanApproved", loan_approved),
@@ -33,6 +38,13 @@ pub(crate) const SAMPLES: [Sample; 9] = [
     ("LoanOpened", loan_opened),
     ("LoanImported", loan_imported),
     ("RepaymentReceived", repayment_received),
+    ("MonthlyIncomeChanged", monthly_income_changed),
+    ("PhoneNumberChanged", phone_number_changed),
+    ("RepaymentReversalRecorded", repayment_reversal_recorded),
+    ("LoanWriteOffRecorded", loan_write_off_recorded),
+    ("LoanSettledEarly", loan_settled_early),
+    ("RepaymentReversed", repayment_reversed),
+    ("LoanWrittenOff", loan_written_off),
 ];
 
 /// The variant's place in [`SAMPLES`]: a new variant does not compile until it has one.
@@ -47,6 +59,13 @@ pub(crate) fn place(event: &LendingEvent) -> usize {
         LendingEvent::Loan(LoanEvent::LoanOpened(_)) => 6,
         LendingEvent::Loan(LoanEvent::LoanImported(_)) => 7,
         LendingEvent::Loan(LoanEvent::RepaymentReceived(_)) => 8,
+        LendingEvent::Customer(CustomerEvent::MonthlyIncomeChanged(_)) => 9,
+        LendingEvent::Customer(CustomerEvent::PhoneNumberChanged(_)) => 10,
+        LendingEvent::Customer(CustomerEvent::RepaymentReversalRecorded(_)) => 11,
+        LendingEvent::Customer(CustomerEvent::LoanWriteOffRecorded(_)) => 12,
+        LendingEvent::Loan(LoanEvent::LoanSettledEarly(_)) => 13,
+        LendingEvent::Loan(LoanEvent::RepaymentReversed(_)) => 14,
+        LendingEvent::Loan(LoanEvent::LoanWrittenOff(_)) => 15,
     }
 }
 
@@ -141,6 +160,7 @@ fn loan_approved() -> LendingEvent {
         ends_on: date("2027-03-14"),
         instalments_paid_on_time: 0,
         settled_on: None,
+        written_off_on: None,
     };
     LendingEvent::Customer(CustomerEvent::LoanApproved(Box::new(LoanApproved {
         decision_id: decision_id(70),
@@ -192,6 +212,7 @@ fn loan_carried_over() -> LendingEvent {
             ends_on: date("2035-08-29"),
             instalments_paid_on_time: 22,
             settled_on: None,
+            written_off_on: None,
         },
         imported_at: at(),
     }))
@@ -254,5 +275,93 @@ fn repayment_received() -> LendingEvent {
         outstanding_principal: money("91921.15"),
         settled: false,
         received_at: at(),
+    }))
+}
+
+fn monthly_income_changed() -> LendingEvent {
+    LendingEvent::Customer(CustomerEvent::MonthlyIncomeChanged(MonthlyIncomeChanged {
+        customer_id: customer_id(301),
+        monthly_income: income("62500.5"),
+        approved_limit: money("2300000"),
+        changed_at: at(),
+    }))
+}
+
+fn phone_number_changed() -> LendingEvent {
+    LendingEvent::Customer(CustomerEvent::PhoneNumberChanged(PhoneNumberChanged {
+        customer_id: customer_id(301),
+        personal: ContactData { phone_number: PhoneNumber::try_from("08012345678").unwrap() },
+        changed_at: at(),
+    }))
+}
+
+fn repayment_reversal_recorded() -> LendingEvent {
+    LendingEvent::Customer(CustomerEvent::RepaymentReversalRecorded(RepaymentReversalRecorded {
+        repayment_id: repayment_id(46),
+        loan_id: loan_id(9001),
+        instalments_paid_on_time: 10,
+        settled_on: Some(date("2026-03-14")),
+        recorded_at: at(),
+    }))
+}
+
+fn loan_write_off_recorded() -> LendingEvent {
+    LendingEvent::Customer(CustomerEvent::LoanWriteOffRecorded(LoanWriteOffRecorded {
+        loan_id: loan_id(9001),
+        written_off_on: date("2026-03-14"),
+        recorded_at: at(),
+    }))
+}
+
+fn loan_settled_early() -> LendingEvent {
+    LendingEvent::Loan(LoanEvent::LoanSettledEarly(LoanSettledEarly {
+        repayment_id: repayment_id(47),
+        loan_id: loan_id(9001),
+        customer_id: customer_id(301),
+        amount: repayment_amount("92115.12"),
+        interest: money("0"),
+        principal: money("92115.12"),
+        interest_waived: money("5618.53"),
+        paid_on: date("2026-04-14"),
+        reference: Some(Reference::try_from("NEFT 77").unwrap()),
+        instalments_paid: 12,
+        instalments_paid_on_time: 12,
+        settled_at: at(),
+    }))
+}
+
+fn repayment_reversed() -> LendingEvent {
+    LendingEvent::Loan(LoanEvent::RepaymentReversed(RepaymentReversed {
+        repayment_id: repayment_id(45),
+        loan_id: loan_id(9001),
+        customer_id: customer_id(301),
+        amount: repayment_amount("10000"),
+        reason: ReasonText::try_from("posted to the wrong loan, आशा says").unwrap(),
+        instalments_paid: 0,
+        instalments_paid_on_time: 0,
+        outstanding: money("105618.53"),
+        outstanding_principal: money("100000"),
+        reallocated: vec![Reallocation {
+            repayment_id: repayment_id(46),
+            interest: money("1000"),
+            principal: money("0"),
+            settles_loan_early: false,
+            interest_waived: money("0"),
+        }],
+        last_paid_on: Some(date("2026-03-15")),
+        reversed_on: date("2026-03-16"),
+        reversed_at: at(),
+    }))
+}
+
+fn loan_written_off() -> LendingEvent {
+    LendingEvent::Loan(LoanEvent::LoanWrittenOff(LoanWrittenOff {
+        loan_id: loan_id(9001),
+        customer_id: customer_id(301),
+        outstanding: money("96618.53"),
+        outstanding_principal: money("91921.15"),
+        reason: ReasonText::try_from("insolvent").unwrap(),
+        written_off_on: date("2026-03-14"),
+        written_off_at: at(),
     }))
 }

@@ -9,6 +9,7 @@
     reason = "the exemption for tests does not reach helpers and table cases"
 )]
 
+mod account;
 mod alternatives;
 mod bounds;
 mod calendar;
@@ -17,12 +18,17 @@ mod decision_properties;
 mod exact;
 mod given_when_then_customer;
 mod given_when_then_customer_applies;
+mod given_when_then_customer_changes;
 mod given_when_then_customer_repays;
 mod given_when_then_loan;
 mod given_when_then_loan_repays;
+mod given_when_then_loan_reverses;
+mod given_when_then_loan_settles;
 mod golden;
 mod golden_samples;
 mod instalments;
+mod loan_life_properties;
+mod loans;
 mod money;
 mod policy_files;
 mod profile;

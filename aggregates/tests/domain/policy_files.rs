@@ -54,6 +54,11 @@ fn changed(line: &str, into: &str) -> String {
 #[case::empty_id("id = \"standard-1\"", "id = \"\"", "id")]
 #[case::id_with_a_space("id = \"standard-1\"", "id = \"standard 1\"", "id")]
 #[case::id_with_a_slash("id = \"standard-1\"", "id = \"../standard\"", "id")]
+#[case::long_id(
+    "id = \"standard-1\"",
+    "id = \"a-policy-whose-name-says-all-that-there-is-to-say-about-it-and-more-1\"",
+    "id"
+)]
 #[case::id_beyond_ascii("id = \"standard-1\"", "id = \"standärd-1\"", "id")]
 #[case::weights_below_100("on_time = 40", "on_time = 39", "weights")]
 #[case::weights_over_100("on_time = 40", "on_time = 41", "weights")]
@@ -117,7 +122,18 @@ fn a_file_that_cannot_be_read_points_at_the_line(#[case] line: &str, #[case] int
     assert_eq!(refused.to_string(), "the policy file cannot be read");
     let why = refused.source().expect("a source").to_string();
     assert!(why.contains(named), "{why}");
+    let line = refused.in_one_line();
+    assert!(line.starts_with("line ") && line.contains(named) && !line.contains('\n'), "{line}");
 }
+
+#[rstest]
+#[case::of_another_type("on_time = 40", "on_time = \"40\"", "line 10, weights.on_time: ")]
+#[case::in_a_list("minimum_rate = \"12\"", "minimum_rate = \"112\"", "line 36, floors[1].minimum_rate: ")]
+fn a_field_is_named_with_its_place(#[case] line: &str, #[case] into: &str, #[case] expected: &str) {
+    let refused = Policy::parse(&changed(line, into)).unwrap_err();
+    assert!(refused.in_one_line().starts_with(expected), "{}", refused.in_one_line());
+}
+
 
 #[test]
 fn the_edges_of_every_bound_are_a_policy() {

@@ -2,7 +2,8 @@
 
 use aggregates::instalments::{Instalment, instalment, schedule};
 use aggregates::loan::LoanTerms;
-use aggregates::loan::schedule::{PaidPart, Position, Schedule};
+use aggregates::loan::account::{Account, InstalmentProgress};
+use aggregates::loan::schedule::Schedule;
 use aggregates::money::{Money, OutOfRange};
 use chrono::NaiveDate;
 use proptest::prelude::*;
@@ -11,7 +12,7 @@ use rust_decimal::Decimal;
 
 use crate::exact::{interest, paise, rate_units};
 use crate::strategies;
-use crate::support::{cases, customer_id, date, loan_id, money, principal, rate, tenure};
+use crate::support::{cases, customer_id, date, loan_id, money, pay, principal, rate, tenure};
 
 /// 1,000 rupees at 12% for three months: 340.02, 340.02 and 340.03.
 fn terms() -> LoanTerms {
@@ -29,6 +30,21 @@ fn terms() -> LoanTerms {
 
 fn at(instalment: &str) -> LoanTerms {
     LoanTerms { instalment: money(instalment), ..terms() }
+}
+
+/// The loan's account after a sum was paid on its first day.
+fn with_paid(terms: &LoanTerms, sum: Money) -> Result<Account, OutOfRange> {
+    let mut account = Account::untouched(&Schedule::of(terms)?, 0)?;
+    pay(&mut account, sum, terms.started_on)?;
+    Ok(account)
+}
+
+/// Interest and principal paid, in all.
+fn paid(account: &Account) -> (Money, Money) {
+    let sum = |part: fn(&InstalmentProgress) -> Money| {
+        account.instalments().iter().fold(Money::ZERO, |sum, line| sum.plus(part(line)).unwrap())
+    };
+    (sum(|line| line.interest_paid), sum(|line| line.principal_paid))
 }
 
 /// Interest, principal and balance of every line.
@@ -69,8 +85,8 @@ fn a_tiny_loan_is_paid_off_before_its_last_month_and_then_asks_nothing() {
     let tiny = LoanTerms { principal: principal("2.41"), interest_rate: rate("0"), tenure: tenure(480), ..at("0.01") };
     let schedule = Schedule::of(&tiny).unwrap();
     assert_eq!(schedule.total(), money("2.41"));
-    assert_eq!(schedule.position(money("2.40")).unwrap().instalments_paid, 240);
-    assert_eq!(schedule.position(money("2.41")).unwrap().instalments_paid, 480);
+    assert_eq!(with_paid(&tiny, money("2.40")).unwrap().instalments_paid(), 240);
+    assert_eq!(with_paid(&tiny, money("2.41")).unwrap().instalments_paid(), 480);
 }
 
 #[test]
@@ -123,28 +139,25 @@ fn what_is_paid_goes_to_the_oldest_instalment_first_and_there_to_interest(
     #[case] interest: &str,
     #[case] principal: &str,
 ) {
-    let schedule = Schedule::of(&terms()).unwrap();
-    assert_eq!(schedule.total(), money("1020.07"));
-    let expected = Position {
-        instalments_paid,
-        interest: money(interest),
-        principal: money(principal),
-        outstanding: money("1020.07").minus(money(paid)).unwrap(),
-        outstanding_principal: money("1000").minus(money(principal)).unwrap(),
-    };
-    assert_eq!(schedule.position(money(paid)), Ok(expected));
+    let account = with_paid(&terms(), money(paid)).unwrap();
+    let (total, lent) = (money("1020.07"), money("1000"));
+    assert_eq!(self::paid(&account), (money(interest), money(principal)));
+    assert_eq!(account.instalments_paid(), instalments_paid);
+    assert_eq!(Some(account.outstanding()), total.minus(money(paid)));
+    assert_eq!(Some(account.outstanding_principal()), lent.minus(money(principal)));
 }
 
 #[test]
 fn no_more_is_paid_than_there_is() {
-    assert_eq!(Schedule::of(&terms()).unwrap().position(money("1020.08")), Err(OutOfRange));
+    assert_eq!(with_paid(&terms(), money("1020.08")), Err(OutOfRange));
 }
 
 #[test]
 fn an_instalment_may_be_paid_in_part() {
-    let part = |interest, principal| PaidPart { interest: money(interest), principal: money(principal) };
-    let parts: Vec<PaidPart> = Schedule::of(&terms()).unwrap().paid_parts(money("350")).collect();
-    assert_eq!(parts, [part("10.00", "330.02"), part("6.70", "3.28"), part("0.00", "0.00")]);
+    let account = with_paid(&terms(), money("350")).unwrap();
+    let parts = account.instalments().iter().map(|line| (line.interest_paid, line.principal_paid));
+    let part = |interest, principal| (money(interest), money(principal));
+    assert_eq!(parts.collect::<Vec<_>>(), [part("10.00", "330.02"), part("6.70", "3.28"), part("0.00", "0.00")]);
 }
 
 #[test]
@@ -211,13 +224,16 @@ proptest! {
     fn the_parts_of_every_sum_are_that_sum(terms in strategies::imported_terms(), permille in 0..=1_000_u32) {
         let schedule = Schedule::of(&terms).unwrap();
         let share = schedule.total().amount() * Decimal::from(permille);
-        let paid = Money::round((share / Decimal::ONE_THOUSAND).trunc_with_scale(2)).unwrap();
-        let position = schedule.position(paid).unwrap();
-        prop_assert_eq!(position.interest.plus(position.principal), Ok(paid));
-        prop_assert_eq!(position.outstanding.plus(paid), Ok(schedule.total()));
-        prop_assert!(schedule.total_of_first(position.instalments_paid).unwrap() <= paid);
-        if position.instalments_paid < terms.tenure.months() {
-            prop_assert!(schedule.total_of_first(position.instalments_paid + 1).unwrap() > paid);
+        let sum = Money::round((share / Decimal::ONE_THOUSAND).trunc_with_scale(2)).unwrap();
+        let account = with_paid(&terms, sum).unwrap();
+        let (interest, principal) = paid(&account);
+        prop_assert_eq!(interest.plus(principal), Ok(sum));
+        prop_assert_eq!(account.outstanding().plus(sum), Ok(schedule.total()));
+        prop_assert_eq!(account.outstanding_principal().plus(principal), Ok(terms.principal.money()));
+        prop_assert!(schedule.total_of_first(account.instalments_paid()).unwrap() <= sum);
+        // Instalments of nothing are paid with what comes first, so not before there is something.
+        if !sum.is_zero() && account.instalments_paid() < terms.tenure.months() {
+            prop_assert!(schedule.total_of_first(account.instalments_paid() + 1).unwrap() > sum);
         }
     }
 }

@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use aggregates::customer::{ApplyForLoan, CustomerCommand, CustomerEvent, CustomerImported, CustomerRegistered};
 use aggregates::ids::{CustomerId, DecisionId, LoanId, RepaymentId};
-use aggregates::money::Money;
+use aggregates::loan::RepaymentRecord;
+use aggregates::loan::account::Account;
+use aggregates::money::{Money, OutOfRange};
 use aggregates::person::{Age, MonthlyIncome, Name, PersonalData, PhoneNumber};
 use aggregates::policy::Policy;
 use aggregates::policy::decision::{Application, Assessment, ReasonCode};
 use aggregates::profile::{CreditStanding, LoanRecord};
-use aggregates::repayment::RepaymentAmount;
+use aggregates::repayment::{MAX_REPAYMENT_RUPEES, RepaymentAmount};
 use aggregates::terms::{Principal, Rate, Tenure};
 use chrono::{DateTime, NaiveDate, Utc};
 use proptest::test_runner::Config;
@@ -72,6 +74,34 @@ pub(crate) fn repayment_amount(text: &str) -> RepaymentAmount {
     RepaymentAmount::try_from(decimal(text)).expect("an amount")
 }
 
+/// A repayment with a number, to be changed field by field.
+pub(crate) fn repayment_record(id: i64, amount: RepaymentAmount, paid_on: NaiveDate) -> RepaymentRecord {
+    RepaymentRecord {
+        repayment_id: repayment_id(id),
+        amount,
+        interest: Money::ZERO,
+        principal: Money::ZERO,
+        paid_on,
+        reference: None,
+        settles_loan_early: false,
+        interest_waived: Money::ZERO,
+        received_at: at(),
+        reversed: None,
+    }
+}
+
+/// Pays a sum into an account, in as few repayments as may hold it.
+pub(crate) fn pay(account: &mut Account, sum: Money, paid_on: NaiveDate) -> Result<(), OutOfRange> {
+    let most = Money::try_from(Decimal::from(MAX_REPAYMENT_RUPEES)).expect("an amount");
+    let mut left = sum;
+    while !left.is_zero() {
+        let amount = left.min(most);
+        left = left.minus(amount).expect("the rest");
+        account.take(&repayment_record(1, RepaymentAmount::try_from(amount).expect("an amount"), paid_on))?;
+    }
+    Ok(())
+}
+
 pub(crate) fn shipped(id: &str) -> Arc<Policy> {
     let policies = Policy::shipped().expect("the shipped policies");
     Arc::new(policies.into_iter().find(|policy| policy.reference().id == id).expect("a shipped policy"))
@@ -129,6 +159,7 @@ pub(crate) fn loan_record(id: i64) -> LoanRecord {
         ends_on: date("2026-03-14"),
         instalments_paid_on_time: 0,
         settled_on: None,
+        written_off_on: None,
     }
 }
 

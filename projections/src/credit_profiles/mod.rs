@@ -4,5 +4,5 @@
 mod read;
 mod row;
 
-pub use read::find;
+pub use read::{find, find_statement};
 pub(crate) use row::CreditProfiles;

@@ -32,9 +32,13 @@ impl ReadModel for CreditProfiles {
             LendingEvent::Customer(
                 CustomerEvent::LoanApproved(_)
                 | CustomerEvent::LoanCarriedOver(_)
-                | CustomerEvent::RepaymentRecorded(_),
+                | CustomerEvent::RepaymentRecorded(_)
+                | CustomerEvent::MonthlyIncomeChanged(_)
+                | CustomerEvent::RepaymentReversalRecorded(_)
+                | CustomerEvent::LoanWriteOffRecorded(_),
             ) => change(false),
-            LendingEvent::Customer(CustomerEvent::LoanDeclined(_)) | LendingEvent::Loan(_) => None,
+            LendingEvent::Customer(CustomerEvent::LoanDeclined(_) | CustomerEvent::PhoneNumberChanged(_))
+            | LendingEvent::Loan(_) => None,
         }
     }
 

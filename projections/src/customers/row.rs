@@ -26,6 +26,7 @@ pub(crate) struct Row {
     monthly_income: Decimal,
     approved_limit: Decimal,
     registered_at: DateTime<Utc>,
+    revision: i32,
 }
 
 impl Row {
@@ -46,6 +47,7 @@ impl Row {
             monthly_income: credit.0.money().amount(),
             approved_limit: credit.1.amount(),
             registered_at: kept(at),
+            revision: 1,
         }
     }
 }
@@ -62,6 +64,7 @@ impl ReadModel for Customers {
         Column("monthly_income", "numeric"),
         Column("approved_limit", "numeric"),
         Column("registered_at", "timestamptz"),
+        Column("revision", "integer"),
     ];
     type Row = Row;
 
@@ -70,11 +73,16 @@ impl ReadModel for Customers {
             LendingEvent::Customer(CustomerEvent::CustomerRegistered(_) | CustomerEvent::CustomerImported(_)) => {
                 Some(Change { id: event.customer_id.get(), begins: true })
             }
+            LendingEvent::Customer(CustomerEvent::MonthlyIncomeChanged(_) | CustomerEvent::PhoneNumberChanged(_)) => {
+                Some(Change { id: event.customer_id.get(), begins: false })
+            }
             LendingEvent::Customer(
                 CustomerEvent::LoanApproved(_)
                 | CustomerEvent::LoanDeclined(_)
                 | CustomerEvent::LoanCarriedOver(_)
-                | CustomerEvent::RepaymentRecorded(_),
+                | CustomerEvent::RepaymentRecorded(_)
+                | CustomerEvent::RepaymentReversalRecorded(_)
+                | CustomerEvent::LoanWriteOffRecorded(_),
             )
             | LendingEvent::Loan(_) => None,
         }
@@ -91,11 +99,24 @@ impl ReadModel for Customers {
                 let external_id = event.external_id.clone();
                 *row = Some(Row::new(event.customer_id, external_id, &event.personal, credit, event.imported_at));
             }
+            LendingEvent::Customer(CustomerEvent::MonthlyIncomeChanged(changed)) => {
+                let customer = row.as_mut().ok_or(FoldError::UnknownCustomer(changed.customer_id))?;
+                customer.monthly_income = changed.monthly_income.money().amount();
+                customer.approved_limit = changed.approved_limit.amount();
+                customer.revision += 1;
+            }
+            LendingEvent::Customer(CustomerEvent::PhoneNumberChanged(changed)) => {
+                let customer = row.as_mut().ok_or(FoldError::UnknownCustomer(changed.customer_id))?;
+                customer.phone_number = changed.personal.phone_number.as_str().to_owned();
+                customer.revision += 1;
+            }
             LendingEvent::Customer(
                 CustomerEvent::LoanApproved(_)
                 | CustomerEvent::LoanDeclined(_)
                 | CustomerEvent::LoanCarriedOver(_)
-                | CustomerEvent::RepaymentRecorded(_),
+                | CustomerEvent::RepaymentRecorded(_)
+                | CustomerEvent::RepaymentReversalRecorded(_)
+                | CustomerEvent::LoanWriteOffRecorded(_),
             )
             | LendingEvent::Loan(_) => {}
         }
@@ -117,6 +138,7 @@ impl ReadModel for Customers {
             Some(row.monthly_income.normalize().to_string()),
             Some(row.approved_limit.normalize().to_string()),
             Some(row.registered_at.to_rfc3339()),
+            Some(row.revision.to_string()),
         ]
     }
 }

@@ -1,9 +1,13 @@
 //! A row of `read_models.loans`, and what events make of it.
 
 use aggregates::event::LendingEvent;
-use aggregates::loan::{LoanEvent, LoanTerms};
+use aggregates::ids::LoanId;
+use aggregates::loan::schedule::{is_repaid_by_first, next_due_on};
+use aggregates::loan::{LoanEvent, LoanTerms, RepaymentRecord, record};
+use aggregates::money::Money;
 use chrono::{DateTime, NaiveDate, Utc};
 use rust_decimal::Decimal;
+use sqlx::types::Json;
 
 use crate::model::{Change, Column, FoldError, ReadModel, kept};
 use crate::{Projection, RecordedEvent};
@@ -28,6 +32,21 @@ pub(crate) struct Row {
     opened_at: DateTime<Utc>,
     outstanding: Option<Decimal>,
     settled_on: Option<NaiveDate>,
+    revision: i32,
+    instalments_paid_on_time: i16,
+    instalments_paid_before_import: i16,
+    next_due_on: Option<NaiveDate>,
+    written_off_on: Option<NaiveDate>,
+    repayments: Option<Json<Vec<RepaymentRecord>>>,
+}
+
+/// How a loan stands after an event about its repayments.
+struct Stands {
+    instalments_paid: u16,
+    instalments_paid_on_time: u16,
+    outstanding: Money,
+    /// The day it was settled, where it is.
+    settled_on: Option<NaiveDate>,
 }
 
 /// A count of instalments; a tenure, which bounds them all, is at most 480.
@@ -36,8 +55,10 @@ fn count(instalments: u16) -> i16 {
 }
 
 impl Row {
-    fn new(terms: &LoanTerms, instalments_paid: u16, opened_at: DateTime<Utc>) -> Self {
+    fn new(terms: &LoanTerms, paid_before: u16, opened_at: DateTime<Utc>) -> Self {
         let tenure = terms.tenure.months();
+        let paid_before = paid_before.min(tenure);
+        let left = !is_repaid_by_first(terms, paid_before);
         Self {
             loan_id: terms.loan_id.get(),
             customer_id: terms.customer_id.get(),
@@ -47,14 +68,39 @@ impl Row {
             interest_rate: terms.interest_rate.percent(),
             tenure: count(tenure),
             instalment: terms.instalment.amount(),
-            instalments_paid: count(instalments_paid.min(tenure)),
+            instalments_paid: count(paid_before),
             started_on: terms.started_on,
             ends_on: terms.ends_on,
             opened_at: kept(opened_at),
             outstanding: None,
             settled_on: None,
+            revision: 1,
+            instalments_paid_on_time: count(paid_before),
+            instalments_paid_before_import: count(paid_before),
+            next_due_on: left.then(|| next_due_on(terms.started_on, tenure, terms.instalment.is_zero(), paid_before)),
+            written_off_on: None,
+            repayments: None,
         }
     }
+
+    /// Takes over how the loan stands after an event about its repayments.
+    fn stands(&mut self, event: &LoanEvent, stands: &Stands) {
+        self.instalments_paid = count(stands.instalments_paid);
+        self.instalments_paid_on_time = count(stands.instalments_paid_on_time);
+        self.outstanding = Some(stands.outstanding.amount());
+        self.settled_on = stands.settled_on;
+        let left = !stands.outstanding.is_zero();
+        let tenure = self.tenure.unsigned_abs();
+        self.next_due_on =
+            left.then(|| next_due_on(self.started_on, tenure, self.instalment.is_zero(), stands.instalments_paid));
+        record::fold(&mut self.repayments.get_or_insert_default().0, event);
+    }
+}
+
+fn known(row: &mut Option<Row>, loan: LoanId) -> Result<&mut Row, FoldError> {
+    let row = row.as_mut().ok_or(FoldError::UnknownLoan(loan))?;
+    row.revision += 1;
+    Ok(row)
 }
 
 impl ReadModel for Loans {
@@ -74,41 +120,70 @@ impl ReadModel for Loans {
         Column("opened_at", "timestamptz"),
         Column("outstanding", "numeric"),
         Column("settled_on", "date"),
+        Column("revision", "integer"),
+        Column("instalments_paid_on_time", "smallint"),
+        Column("instalments_paid_before_import", "smallint"),
+        Column("next_due_on", "date"),
+        Column("written_off_on", "date"),
+        Column("repayments", "json"),
     ];
     type Row = Row;
 
     fn change(event: &RecordedEvent) -> Option<Change> {
+        let begins = |id: LoanId| Some(Change { id: id.get(), begins: true });
+        let goes_on = |id: LoanId| Some(Change { id: id.get(), begins: false });
         match &event.event {
-            LendingEvent::Loan(LoanEvent::LoanOpened(opened)) => {
-                Some(Change { id: opened.terms.loan_id.get(), begins: true })
-            }
-            LendingEvent::Loan(LoanEvent::LoanImported(imported)) => {
-                Some(Change { id: imported.terms.loan_id.get(), begins: true })
-            }
-            LendingEvent::Loan(LoanEvent::RepaymentReceived(received)) => {
-                Some(Change { id: received.loan_id.get(), begins: false })
-            }
+            LendingEvent::Loan(LoanEvent::LoanOpened(opened)) => begins(opened.terms.loan_id),
+            LendingEvent::Loan(LoanEvent::LoanImported(imported)) => begins(imported.terms.loan_id),
+            LendingEvent::Loan(LoanEvent::RepaymentReceived(received)) => goes_on(received.loan_id),
+            LendingEvent::Loan(LoanEvent::LoanSettledEarly(settled)) => goes_on(settled.loan_id),
+            LendingEvent::Loan(LoanEvent::RepaymentReversed(reversed)) => goes_on(reversed.loan_id),
+            LendingEvent::Loan(LoanEvent::LoanWrittenOff(written_off)) => goes_on(written_off.loan_id),
             LendingEvent::Customer(_) => None,
         }
     }
 
     fn fold(row: &mut Option<Row>, event: &RecordedEvent) -> Result<(), FoldError> {
-        match &event.event {
-            LendingEvent::Loan(LoanEvent::LoanOpened(opened)) => {
+        let LendingEvent::Loan(event) = &event.event else { return Ok(()) };
+        match event {
+            LoanEvent::LoanOpened(opened) => {
                 let decision_id = Some(opened.decision_id.get());
                 *row = Some(Row { decision_id, ..Row::new(&opened.terms, 0, opened.opened_at) });
             }
-            LendingEvent::Loan(LoanEvent::LoanImported(imported)) => {
+            LoanEvent::LoanImported(imported) => {
                 let loan = Row::new(&imported.terms, imported.instalments_paid_on_time, imported.imported_at);
                 *row = Some(Row { external_id: imported.external_id.clone(), ..loan });
             }
-            LendingEvent::Loan(LoanEvent::RepaymentReceived(received)) => {
-                let loan = row.as_mut().ok_or(FoldError::UnknownLoan(received.loan_id))?;
-                loan.instalments_paid = count(received.instalments_paid);
-                loan.outstanding = Some(received.outstanding.amount());
-                loan.settled_on = received.settled.then_some(received.paid_on);
+            LoanEvent::RepaymentReceived(received) => known(row, received.loan_id)?.stands(
+                event,
+                &Stands {
+                    instalments_paid: received.instalments_paid,
+                    instalments_paid_on_time: received.instalments_paid_on_time,
+                    outstanding: received.outstanding,
+                    settled_on: received.settled.then_some(received.paid_on),
+                },
+            ),
+            LoanEvent::LoanSettledEarly(settled) => known(row, settled.loan_id)?.stands(
+                event,
+                &Stands {
+                    instalments_paid: settled.instalments_paid,
+                    instalments_paid_on_time: settled.instalments_paid_on_time,
+                    outstanding: Money::ZERO,
+                    settled_on: Some(settled.paid_on),
+                },
+            ),
+            LoanEvent::RepaymentReversed(reversed) => known(row, reversed.loan_id)?.stands(
+                event,
+                &Stands {
+                    instalments_paid: reversed.instalments_paid,
+                    instalments_paid_on_time: reversed.instalments_paid_on_time,
+                    outstanding: reversed.outstanding,
+                    settled_on: reversed.settled_on(),
+                },
+            ),
+            LoanEvent::LoanWrittenOff(written_off) => {
+                known(row, written_off.loan_id)?.written_off_on = Some(written_off.written_off_on);
             }
-            LendingEvent::Customer(_) => {}
         }
         Ok(())
     }
@@ -118,6 +193,7 @@ impl ReadModel for Loans {
     }
 
     fn fields(row: &Row) -> Vec<Option<String>> {
+        let day = |day: Option<NaiveDate>| day.map(|day| day.to_string());
         vec![
             Some(row.loan_id.to_string()),
             Some(row.customer_id.to_string()),
@@ -132,7 +208,17 @@ impl ReadModel for Loans {
             Some(row.ends_on.to_string()),
             Some(row.opened_at.to_rfc3339()),
             row.outstanding.map(|amount| amount.normalize().to_string()),
-            row.settled_on.map(|day| day.to_string()),
+            day(row.settled_on),
+            Some(row.revision.to_string()),
+            Some(row.instalments_paid_on_time.to_string()),
+            Some(row.instalments_paid_before_import.to_string()),
+            day(row.next_due_on),
+            day(row.written_off_on),
+            // Records always are JSON: their keys are strings, and their numbers are decimals.
+            row.repayments.as_ref().and_then(|repayments| serde_json::to_string(&repayments.0).ok()),
         ]
     }
 }
+
+#[cfg(test)]
+mod tests;

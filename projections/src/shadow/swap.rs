@@ -164,7 +164,7 @@ async fn take_over_records(transaction: &mut PgConnection, live: Target, rebuilt
 }
 
 /// Whoever is parked in the rebuilt table at an event that the live one has applied. What lies beyond that, the live one
-/// would park too when it comes to it.
+/// would park too when it comes to it. One that was never filled serves nobody yet.
 async fn newly_parked(
     transaction: &mut PgConnection,
     projection: Projection,
@@ -173,7 +173,7 @@ async fn newly_parked(
         "select rebuilt.customer_id, rebuilt.error
          from read_models.parked rebuilt
               join read_models.checkpoints held on held.projection = $1 and held.partition = rebuilt.partition
-         where rebuilt.projection = $2 and rebuilt.position <= held.position and not exists
+         where rebuilt.projection = $2 and rebuilt.position <= held.position and held.version <> $3 and not exists
              (select from read_models.parked live
               where live.projection = $1 and live.customer_id = rebuilt.customer_id
                 and live.position <= rebuilt.position)
@@ -181,6 +181,7 @@ async fn newly_parked(
     )
     .bind(Target::Live(projection).name())
     .bind(Target::Rebuild(projection).name())
+    .bind(checkpoint::UNFILLED)
     .fetch_optional(transaction)
     .await
 }

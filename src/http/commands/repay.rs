@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use utoipa::openapi::Object;
 use utoipa::openapi::schema::{SchemaType, Type};
 
-use crate::commands::{Answer, Origin, Rendered, Repayment};
+use crate::commands::{Answer, ChangeRequest, Origin, Rendered, Repayment};
 use crate::http::Api;
 use crate::http::body::{Field, Fields, number, string, text};
 use crate::http::consistency::RespondAsync;
@@ -22,6 +22,7 @@ use crate::http::idempotency::Submission;
 use crate::http::number::Number;
 use crate::http::openapi::inputs::{amount, line};
 use crate::http::parameters::Parameters;
+use crate::http::precondition::IfMatch;
 use crate::http::problem::{Problem, ProblemDocument};
 use crate::http::queries::{PathText, path_id};
 
@@ -32,7 +33,7 @@ use crate::http::queries::{PathText, path_id};
     json!({"amount": 8884.88, "reference": "UPI 4471"}),
     json!({"amount": 8884.88, "paid_on": "2026-03-31"}),
 ))]
-struct Request<'a> {
+pub(super) struct Request<'a> {
     #[serde(borrow)]
     #[schema(schema_with = paid)]
     amount: Field<'a>,
@@ -102,6 +103,7 @@ pub(super) async fn repay(
     State(api): State<Api>,
     Extension(origin): Extension<Origin>,
     respond_async: Option<RespondAsync>,
+    IfMatch(expected): IfMatch,
     loan_id: PathText,
     parameters: Parameters,
     Submission { keyed, body }: Submission,
@@ -109,11 +111,13 @@ pub(super) async fn repay(
     parameters.finish()?;
     let loan_id: LoanId = path_id("loan_id", &loan_id)?;
     let repayment = parse(&body.fields()?)?;
-    let answered = api.commands.repay(loan_id, &repayment, keyed.as_ref(), &origin, answer).await?;
+    let request = ChangeRequest { origin: &origin, keyed: keyed.as_ref(), expected: &expected };
+    let answered = api.commands.repay(loan_id, &repayment, request, answer).await?;
     Ok(api.respond(answered, respond_async).await)
 }
 
-fn parse(request: &Request<'_>) -> Result<Repayment, Problem> {
+/// A repayment, as the early settlement's body has it too.
+pub(super) fn parse(request: &Request<'_>) -> Result<Repayment, Problem> {
     let mut fields = Fields::default();
     let amount = fields.required("amount", request.amount, number);
     let paid_on = fields.optional("paid_on", request.paid_on, None, |value| {
@@ -127,7 +131,7 @@ fn parse(request: &Request<'_>) -> Result<Repayment, Problem> {
     Ok(Repayment { amount, paid_on, reference })
 }
 
-fn answer(received: RepaymentReceived) -> Rendered {
+fn answer(received: &RepaymentReceived) -> Rendered {
     let received = Received {
         repayment_id: received.repayment_id.get(),
         loan_id: received.loan_id.get(),
@@ -136,7 +140,7 @@ fn answer(received: RepaymentReceived) -> Rendered {
         interest: Number(received.interest.amount()),
         principal: Number(received.principal.amount()),
         paid_on: received.paid_on.to_string(),
-        reference: received.reference.map(String::from),
+        reference: received.reference.clone().map(String::from),
         outstanding: Number(received.outstanding.amount()),
         outstanding_principal: Number(received.outstanding_principal.amount()),
         instalments_paid: received.instalments_paid,

@@ -8,7 +8,7 @@ mod pages;
 mod shared;
 
 use utoipa::openapi::path::{Operation, PathItem};
-use utoipa::openapi::{InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, ServerBuilder, Tag};
+use utoipa::openapi::{InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Required, ServerBuilder, Tag};
 use utoipa_axum::router::UtoipaMethodRouter;
 
 use super::Api;
@@ -72,6 +72,29 @@ pub(super) fn base() -> OpenApi {
 pub(super) fn command(routes: UtoipaMethodRouter<Api>) -> UtoipaMethodRouter<Api> {
     each(routes, |operation| {
         shared::add_command(operation);
+        shared::add_database(operation);
+    })
+}
+
+/// Operations whose answer has a revision, beside what else they are.
+pub(super) fn revised(routes: UtoipaMethodRouter<Api>) -> UtoipaMethodRouter<Api> {
+    each(routes, shared::add_etag)
+}
+
+/// Operations that change what is there, at the revision that the client names if it wants to.
+pub(super) fn change(routes: UtoipaMethodRouter<Api>) -> UtoipaMethodRouter<Api> {
+    each(revised(command(routes)), |operation| shared::add_if_match(operation, Required::False))
+}
+
+/// The same, at the revision that the client has to name.
+pub(super) fn change_of_seen(routes: UtoipaMethodRouter<Api>) -> UtoipaMethodRouter<Api> {
+    each(revised(command(routes)), |operation| shared::add_if_match(operation, Required::True))
+}
+
+/// Operations that take effect once for a key, in the background and not in the log at once.
+pub(super) fn keyed(routes: UtoipaMethodRouter<Api>) -> UtoipaMethodRouter<Api> {
+    each(routes, |operation| {
+        shared::add_keyed(operation);
         shared::add_database(operation);
     })
 }

@@ -20,16 +20,26 @@ const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 const IDEMPOTENCY_REPLAYED: &str = "Idempotency-Replayed";
 const PREFER: &str = "Prefer";
 const RETRY_AFTER: &str = "Retry-After";
+const ETAG: &str = "ETag";
+const IF_MATCH: &str = "If-Match";
 
 const STILL_RUNNING: &str = "A request with the same `Idempotency-Key` is still running.";
 
 /// Of a command: its idempotency, its own wait, and the token of what it wrote.
 pub(super) fn add_command(operation: &mut Operation) {
-    for name in [IDEMPOTENCY_KEY, PREFER, TRACEPARENT] {
+    for name in [PREFER, TRACEPARENT] {
         add_parameter(operation, name);
     }
     for response in successes(operation) {
         response.headers.entry(CONSISTENCY_TOKEN.to_owned()).or_insert_with(|| header_ref(CONSISTENCY_TOKEN));
+    }
+    add_keyed(operation);
+}
+
+/// Of what takes effect once for a key.
+pub(super) fn add_keyed(operation: &mut Operation) {
+    add_parameter(operation, IDEMPOTENCY_KEY);
+    for response in successes(operation) {
         response.headers.entry(IDEMPOTENCY_REPLAYED.to_owned()).or_insert_with(|| header_ref(IDEMPOTENCY_REPLAYED));
     }
     // A command may have reasons of its own for a conflict.
@@ -40,6 +50,31 @@ pub(super) fn add_command(operation: &mut Operation) {
         add_response(operation, "409", "StillRunning");
     }
     add_response(operation, "422", "KeyReused");
+}
+
+/// Of an answer about a revision of something.
+pub(super) fn add_etag(operation: &mut Operation) {
+    for response in successes(operation) {
+        response.headers.insert(ETAG.to_owned(), header_ref(ETAG));
+    }
+}
+
+/// Of a change: the revision that the client has seen.
+pub(super) fn add_if_match(operation: &mut Operation, required: Required) {
+    let if_match = ParameterBuilder::new()
+        .name(IF_MATCH)
+        .parameter_in(ParameterIn::Header)
+        .required(required.clone())
+        .description(Some(
+            "The `ETag` that was read, or several: what is to be changed must be at one of these revisions. `*`: at any.",
+        ))
+        .schema(Some(text()))
+        .example(Some(json!("\"3\"")));
+    operation.parameters.get_or_insert_default().push(RefOr::T(if_match.build()));
+    add_response(operation, "412", "Stale");
+    if required == Required::True {
+        add_response(operation, "428", "PreconditionRequired");
+    }
 }
 
 /// Of a query: the wait for what a command wrote.
@@ -169,8 +204,15 @@ fn parameters() -> [(&'static str, Parameter); 5] {
 }
 
 /// Response headers.
-fn headers() -> [(&'static str, Header); 4] {
+fn headers() -> [(&'static str, Header); 5] {
     [
+        (
+            ETAG,
+            "The revision of the customer or the loan, in quotes: for `If-Match`. Where an earlier answer is sent again it \
+             is that answer's.",
+            text().pattern(Some("^\"[1-9][0-9]*\"$")).build(),
+            json!("\"3\""),
+        ),
         (
             X_REQUEST_ID,
             "The request's id: the client's own, or one that was made up.",
@@ -203,8 +245,10 @@ fn headers() -> [(&'static str, Header); 4] {
 }
 
 /// Problems that many operations can end in.
-fn responses() -> [(&'static str, Response); 7] {
+fn responses() -> [(&'static str, Response); 9] {
     [
+        ("Stale", "It was changed since it was read; `ETag` says the present revision.", false),
+        ("PreconditionRequired", "`If-Match` is missing.", false),
         ("BadRequest", "The request is not valid; `errors` names each field, parameter or header.", false),
         ("StillRunning", STILL_RUNNING, true),
         ("TooLarge", "The body is too large.", false),
@@ -223,6 +267,9 @@ fn responses() -> [(&'static str, Response); 7] {
         let mut response =
             ResponseBuilder::new().description(description).content(PROBLEM_JSON, content.build()).build();
         response.headers.insert(X_REQUEST_ID.to_owned(), header_ref(X_REQUEST_ID));
+        if name == "Stale" {
+            response.headers.insert(ETAG.to_owned(), header_ref(ETAG));
+        }
         if later {
             response.headers.insert(RETRY_AFTER.to_owned(), header_ref(RETRY_AFTER));
         }

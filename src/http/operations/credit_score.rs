@@ -1,5 +1,6 @@
 //! `GET /v1/customers/{id}/credit-score?as_of=`: the score and all that it is made of, today or on any past day.
 
+use aggregates::Invalid;
 use aggregates::ids::CustomerId;
 use aggregates::policy::score::{self, Component};
 use aggregates::profile::{CreditProfile, CreditStanding, LoanRecord};
@@ -68,7 +69,7 @@ pub(super) struct CreditScore {
 /// How a score came about.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-enum ScoreRule {
+pub(in crate::http) enum ScoreRule {
     /// The sum of the components.
     Components,
     /// A customer without any loan: a fixed score.
@@ -79,7 +80,7 @@ enum ScoreRule {
 
 /// A component and what it gave.
 #[derive(Serialize, ToSchema)]
-struct ScoreComponent {
+pub(in crate::http) struct ScoreComponent {
     name: ComponentName,
     /// Points when met in full.
     weight: u8,
@@ -160,7 +161,7 @@ pub(super) async fn credit_score(
     let (day, profile) = match as_of {
         None => (today, credit_profiles::find(&api.read_models, customer_id).await?),
         Some(text) => {
-            let day = past_day(&text, today)?;
+            let day = past_day(&text, today).map_err(|Invalid(message)| Problem::invalid_field("as_of", message))?;
             (day, past_profile(&api, customer_id, day).await?)
         }
     };
@@ -169,13 +170,14 @@ pub(super) async fn credit_score(
     Ok(Json(render(&api, customer_id, &profile, &profile.standing(day)?)))
 }
 
-fn past_day(text: &str, today: NaiveDate) -> Result<NaiveDate, Problem> {
+/// A day that has been.
+pub(in crate::http) fn past_day(text: &str, today: NaiveDate) -> Result<NaiveDate, Invalid> {
     let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok();
-    day.filter(|day| *day <= today)
-        .ok_or_else(|| Problem::invalid_field("as_of", format!("must be a day such as {today}, today or earlier")))
+    day.filter(|day| *day <= today).ok_or_else(|| Invalid(format!("must be a day such as {today}, today or earlier")))
 }
 
-async fn past_profile(api: &Api, customer: CustomerId, day: NaiveDate) -> Result<Option<CreditProfile>, Problem> {
+/// What was known of a customer on a day, from the log; `None` where there is no such customer.
+pub(in crate::http) async fn past_profile(api: &Api, customer: CustomerId, day: NaiveDate) -> Result<Option<CreditProfile>, Problem> {
     match profile_as_of(&api.replay.log, customer, day, api.calendar).await? {
         Known::Profile(profile) => Ok(Some(profile)),
         Known::Later(since) => Err(Problem::not_yet_a_customer(customer, day, since)),
@@ -184,14 +186,14 @@ async fn past_profile(api: &Api, customer: CustomerId, day: NaiveDate) -> Result
 }
 
 fn render(api: &Api, customer: CustomerId, profile: &CreditProfile, standing: &CreditStanding) -> CreditScore {
-    let score = api.policy.score(standing);
-    let reference = api.policy.reference();
+    let score = api.policies.in_force().score(standing);
+    let reference = api.policies.in_force().reference();
     CreditScore {
         customer_id: customer.get(),
         as_of: standing.as_of.to_string(),
         credit_score: Number(score.value),
         rule: score.rule.into(),
-        minimum_interest_rate: api.policy.minimum_rate(score.value).map(|rate| Number(rate.percent())),
+        minimum_interest_rate: api.policies.in_force().minimum_rate(score.value).map(|rate| Number(rate.percent())),
         components: score.components.into_iter().map(|component| explained(component, standing)).collect(),
         policy: reference.id.clone(),
         policy_digest: reference.digest.clone(),
@@ -213,7 +215,8 @@ impl From<score::ScoreRule> for ScoreRule {
     }
 }
 
-fn explained(Component { name, weight, points }: Component, standing: &CreditStanding) -> ScoreComponent {
+/// A component with what it was measured from.
+pub(in crate::http) fn explained(Component { name, weight, points }: Component, standing: &CreditStanding) -> ScoreComponent {
     let amount = |amount: Decimal| Number(amount);
     let (name, inputs) = match name {
         score::ComponentName::OnTime => {

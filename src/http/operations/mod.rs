@@ -1,15 +1,14 @@
 //! Endpoints for operators and auditors: how the read models stand, rebuilding and redriving them, metrics, and what the
 //! log itself tells of a past day. Unlike queries they may look at the log; like them they decide nothing.
 
-mod credit_score;
+pub(super) mod credit_score;
 mod metrics;
 mod parked;
 mod projections;
 
 use ::projections::Projection;
 use aggregates::ids::CustomerId;
-use serde::{Deserialize, Deserializer};
-use serde_json::value::RawValue;
+use serde::Deserialize;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
@@ -17,7 +16,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Api;
-use super::body::{Field, Fields, JsonBody, integer};
+use super::body::{Field, Fields, JsonBody, given, integer};
 use super::openapi::{operation, query};
 use super::problem::Problem;
 use super::queries::PathText;
@@ -59,11 +58,6 @@ struct OneCustomer<'a> {
     #[serde(borrow, default, deserialize_with = "given")]
     #[schema(value_type = i64, minimum = 1, maximum = 9_007_199_254_740_991_u64, required = false)]
     customer_id: Field<'a>,
-}
-
-/// A null is not the same as nothing: who says "this customer" and has none does not mean everybody.
-fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Field<'de>, D::Error> {
-    <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 /// The body `{}`, or none, for all customers; `{"customer_id": 7}` for one.

@@ -5,18 +5,19 @@
 
 mod document;
 mod of_command;
+mod of_import;
 mod of_replay;
 
 use std::any::Any;
 
 use aggregates::loan::LoanRefusal;
-use axum::http::{Method, StatusCode, Uri, header};
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use chrono::NaiveDate;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-pub(super) use document::ProblemDocument;
+pub(super) use document::{Document, ProblemDocument};
 
 /// A field of the request that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -42,11 +43,13 @@ pub struct Problem {
     pub errors: Vec<FieldError>,
     /// After how many seconds to try again.
     pub retry_after: Option<u16>,
+    /// The present entity tag of what was not changed.
+    pub etag: Option<String>,
 }
 
 impl Problem {
     fn new(status: StatusCode, kind: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, kind, title, detail: detail.into(), errors: Vec::new(), retry_after: None }
+        Self { status, kind, title, detail: detail.into(), errors: Vec::new(), retry_after: None, etag: None }
     }
 
     /// Fields that are wrong: 400.
@@ -66,16 +69,17 @@ impl Problem {
     /// A body of another type than JSON: 415.
     #[must_use]
     pub fn unsupported_media_type() -> Self {
-        let field = FieldError { field: "Content-Type".to_owned(), message: "must be application/json".to_owned() };
-        Self {
-            errors: vec![field],
-            ..Self::new(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "unsupported-media-type",
-                "The body's type is not supported",
-                "Content-Type must be application/json.",
-            )
-        }
+        Self::media_type_must_be("application/json")
+    }
+
+    /// A body of another type than it must be: 415.
+    #[must_use]
+    pub fn media_type_must_be(media_type: &str) -> Self {
+        let message = format!("must be {media_type}");
+        let (kind, title) = ("unsupported-media-type", "The body's type is not supported");
+        let detail = format!("Content-Type {message}.");
+        let errors = vec![FieldError { field: "Content-Type".to_owned(), message }];
+        Self { errors, ..Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, kind, title, detail) }
     }
 
     /// A body that is too large or could not be received.
@@ -126,6 +130,22 @@ impl Problem {
         Self { errors, ..Self::new(StatusCode::CONFLICT, kind, title, format!("{field} {message}.")) }
     }
 
+    /// A read model is new, and its first rebuild not done: 503.
+    #[must_use]
+    pub fn not_filled_yet() -> Self {
+        let detail = "This read model is being filled in for the first time; GET /v1/projections shows how far it is.";
+        let title = "Not filled in yet";
+        Self { retry_after: Some(5), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "not-filled-yet", title, detail) }
+    }
+
+    /// Another backtest runs in this process: 503.
+    #[must_use]
+    pub fn backtest_under_way() -> Self {
+        let detail = "One backtest runs at a time in a process. Try again when it has ended.";
+        let title = "A backtest is under way";
+        Self { retry_after: Some(5), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "backtest-under-way", title, detail) }
+    }
+
     /// A rebuild is under way: 409.
     #[must_use]
     pub fn rebuild_under_way() -> Self {
@@ -134,14 +154,15 @@ impl Problem {
         Self::new(StatusCode::CONFLICT, "rebuild-under-way", title, detail)
     }
 
-    /// The thing was changed since the client read it: 412.
+    /// The thing was changed since the client read it, and has this entity tag now: 412.
     #[must_use]
-    pub fn precondition_failed(current: impl std::fmt::Display) -> Self {
+    pub fn precondition_failed(current: String) -> Self {
         let message = format!("names another revision than the present one, {current}");
         let detail = format!("If-Match {message}. Read it again and decide anew.");
         let errors = vec![FieldError { field: "If-Match".to_owned(), message }];
         let title = "It was changed meanwhile";
-        Self { errors, ..Self::new(StatusCode::PRECONDITION_FAILED, "precondition-failed", title, detail) }
+        let problem = Self::new(StatusCode::PRECONDITION_FAILED, "precondition-failed", title, detail);
+        Self { errors, etag: Some(current), ..problem }
     }
 
     /// A change without saying of which revision: 428.
@@ -171,14 +192,14 @@ impl Problem {
     }
 
     /// A request with the same key has not ended: 409.
-    fn still_running() -> Self {
+    pub(in crate::http) fn still_running() -> Self {
         let message = "belongs to a request that is still running";
         let conflict = Self::conflict("still-running", "The request is still running", "Idempotency-Key", message);
         Self { retry_after: Some(1), ..conflict }
     }
 
     /// The key belongs to another request: 422.
-    fn key_reused() -> Self {
+    pub(in crate::http) fn key_reused() -> Self {
         let (field, message) = ("Idempotency-Key", "was used with another request");
         let detail = format!("{field} {message}.");
         let title = "The idempotency key was used before";
@@ -206,6 +227,9 @@ impl IntoResponse for Problem {
         let mut response = self.status.into_response();
         if let Some(seconds) = self.retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        }
+        if let Some(etag) = self.etag.as_deref().and_then(|etag| HeaderValue::from_str(etag).ok()) {
+            response.headers_mut().insert(header::ETAG, etag);
         }
         response.extensions_mut().insert(self);
         response

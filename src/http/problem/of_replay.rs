@@ -3,6 +3,7 @@
 use axum::http::StatusCode;
 
 use super::{Problem, log};
+use crate::backtest::BacktestError;
 use crate::history::HistoryError;
 use crate::replay::ReplayError;
 
@@ -51,6 +52,20 @@ impl From<HistoryError> for Problem {
         match error {
             HistoryError::Log(_) => Self::unavailable(),
             HistoryError::Unreadable { .. } => Self::internal(),
+        }
+    }
+}
+
+/// A backtest's failure.
+impl From<BacktestError> for Problem {
+    fn from(error: BacktestError) -> Self {
+        match error {
+            BacktestError::Database(error) => error.into(),
+            BacktestError::NotFilled => Self::not_filled_yet(),
+            BacktestError::Compare(_) | BacktestError::Task(_) => {
+                log(&error);
+                Self::internal()
+            }
         }
     }
 }

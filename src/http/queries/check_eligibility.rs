@@ -61,7 +61,7 @@ pub(super) async fn check_eligibility(
     let profile = credit_profiles::find(&api.read_models, customer_id).await?;
     fresh.confirm(&api)?;
     let profile = profile.ok_or_else(|| Problem::not_found("customer_id", customer_id))?;
-    let assessment = api.policy.assess(profile.standing(api.calendar.today())?, application)?;
+    let assessment = api.policies.in_force().assess(profile.standing(api.calendar.today())?, application)?;
     Ok(Json(Eligibility {
         customer_id: customer_id.get(),
         approval: assessment.is_approved(),

@@ -1,6 +1,12 @@
 //! Endpoints that read. They are answered from the read models, never from the event store.
 
 mod check_eligibility;
+mod customers;
+mod loan;
+mod loans;
+mod repayments;
+mod schedule;
+mod states;
 mod view_loan;
 
 use aggregates::Invalid;
@@ -19,6 +25,12 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
         .routes(query(routes!(check_eligibility::check_eligibility)))
         .routes(query(routes!(view_loan::view_loan)))
         .routes(query(routes!(view_loan::view_loans)))
+        .routes(query(routes!(customers::list_customers)))
+        .routes(query(routes!(customers::show_customer)))
+        .routes(query(routes!(loans::list_loans)))
+        .routes(query(routes!(loan::show_loan)))
+        .routes(query(routes!(schedule::show_schedule)))
+        .routes(query(routes!(repayments::list_repayments)))
 }
 
 /// The one parameter of a path, as text.
@@ -32,6 +44,21 @@ impl<S: Send + Sync> FromRequestParts<S> for PathText {
             .await
             .map_err(|_| Problem::invalid_field("path", "must be UTF-8 text"))?;
         Ok(Self(text))
+    }
+}
+
+/// The parameters of a path with so many of them, in their order.
+pub(super) struct PathTexts<const COUNT: usize>(pub(super) [PathText; COUNT]);
+
+impl<S: Send + Sync, const COUNT: usize> FromRequestParts<S> for PathTexts<COUNT> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let malformed = || Problem::invalid_field("path", "must be UTF-8 text");
+        let named: Result<Path<Vec<(String, String)>>, _> = Path::from_request_parts(parts, state).await;
+        let Path(named) = named.map_err(|_| malformed())?;
+        let texts: Vec<_> = named.into_iter().map(|(_, text)| PathText(text)).collect();
+        texts.try_into().map(Self).map_err(|_| malformed())
     }
 }
 

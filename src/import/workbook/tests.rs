@@ -1,6 +1,6 @@
 //! Which sheet and header are found, what is skipped, and what each unreadable file is called.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rust_xlsxwriter::{Format, Workbook, Worksheet};
 use tempfile::TempDir;
@@ -44,7 +44,7 @@ fn one_sheet(rows: &[&[&str]]) -> Result<(SheetSummary, Vec<Parsed<LoanRow>>), W
 
 fn loans(path: &Path) -> Result<(SheetSummary, Vec<Parsed<LoanRow>>), WorkbookError> {
     let mut parsed = Vec::new();
-    let summary = read_loans(path, today(), |row| {
+    let summary = read_loans(&path.into(), today(), |row| {
         parsed.push(row);
         ControlFlow::Continue(())
     })?;
@@ -106,7 +106,7 @@ fn reading_stops_when_no_more_is_wanted() {
     put(sheet, 1, &LOAN);
     put(sheet, 2, &LOAN);
     let path = saved(&dir, workbook);
-    let summary = read_loans(&path, today(), |_| ControlFlow::Break(())).unwrap();
+    let summary = read_loans(&path.into(), today(), |_| ControlFlow::Break(())).unwrap();
     assert_eq!((summary.rows, summary.stopped), (1, true));
 }
 

@@ -38,6 +38,8 @@ const STEP_PAISE: i64 = 1_000_000;
 const LOAN_STEPS: std::ops::RangeInclusive<i64> = 3..=40;
 const REPAYMENT_STEPS: std::ops::RangeInclusive<i64> = 0..=2;
 const INCOMES: std::ops::RangeInclusive<u64> = 20..=120;
+/// Another income is in the same range, and in amounts as above.
+const INCOME_STEPS: std::ops::RangeInclusive<i64> = 2..=11;
 const RATES: std::ops::RangeInclusive<u64> = 8..=18;
 /// Short ones are bounded by the income, long ones by the limit.
 const TENURES: [u64; 6] = [6, 12, 24, 60, 120, 240];
@@ -101,9 +103,11 @@ impl Person {
     async fn one_thing(&mut self) {
         match self.random.random_range(0..100) {
             0..15 => self.register().await,
-            15..55 => self.apply().await,
-            55..75 => self.repay().await,
-            75..92 => self.look().await,
+            15..51 => self.apply().await,
+            51..70 => self.repay().await,
+            70..74 => self.reverse().await,
+            74..78 => self.change_income().await,
+            78..93 => self.look().await,
             _ => {
                 if !self.to_repeat.is_empty() {
                     let place = self.random.random_range(0..self.to_repeat.len());
@@ -158,6 +162,17 @@ impl Person {
         let settling = open.outstanding.filter(|_| percent(&mut self.random, SETTLING_PERCENT));
         let amount = settling.unwrap_or_else(|| self.amount(REPAYMENT_STEPS));
         self.write(Write::Repay { loan: open.loan, amount }).await;
+    }
+
+    async fn reverse(&mut self) {
+        let Some((loan, repayment)) = self.ledger.a_repayment(&mut self.random) else { return };
+        self.write(Write::Reverse { loan, repayment }).await;
+    }
+
+    async fn change_income(&mut self) {
+        let Some(customer) = self.ledger.a_customer(&mut self.random) else { return };
+        let monthly_income = self.amount(INCOME_STEPS);
+        self.write(Write::ChangeIncome { customer, monthly_income }).await;
     }
 
     /// Sends a new write under a new key.
@@ -215,11 +230,10 @@ impl Person {
         let ToRepeat { key, write, answer } = first;
         let Some(again) = self.settle(&key, &write, until).await else { return };
         self.ledger.count(|counts| counts.repeats += 1);
-        if (again.status, &again.body) != (answer.status, &answer.body) {
-            self.ledger.violation(format!(
-                "{key}: {write:?} was answered {} {} and, repeated, {} {}",
-                answer.status, answer.body, again.status, again.body
-            ));
+        let said = |answer: &Answer| format!("{} {} {}", answer.status, answer.header("etag"), answer.body);
+        if said(&again) != said(&answer) {
+            let (first, again) = (said(&answer), said(&again));
+            self.ledger.violation(format!("{key}: {write:?} was answered {first} and, repeated, {again}"));
         } else if again.header("idempotency-replayed") != "true" {
             self.ledger.violation(format!("{key}: {write:?} was answered again without saying so"));
         }

@@ -21,6 +21,8 @@ const HOT_CUSTOMERS: usize = 4;
 const REGISTRATIONS_PER_HOT_CUSTOMER: usize = 40;
 /// Loans that may be repaid, and writes that may be asked about: the latest.
 const REMEMBERED: usize = 400;
+/// The type of the problem that says so.
+const ALREADY_REVERSED: &str = "urn:credit-approval:problem:already-reversed";
 /// What is wrong once is often wrong a thousand times.
 const MAX_VIOLATIONS: usize = 20;
 
@@ -32,7 +34,11 @@ pub(super) enum Fact {
     /// A decision, and the loan where it was an approval.
     Decided { decision: i64, customer: i64, loan: Option<i64> },
     /// A repayment.
-    Repaid { repayment: String, loan: i64 },
+    Repaid { repayment: i64, loan: i64 },
+    /// A repayment taken back.
+    Reversed { repayment: i64, loan: i64 },
+    /// Another income.
+    IncomeChanged { customer: i64, monthly_income: Decimal },
 }
 
 /// A write that anybody who shows its token must see.
@@ -58,6 +64,8 @@ pub(super) struct Counts {
     pub(super) approvals: usize,
     pub(super) declines: usize,
     pub(super) repayments: usize,
+    pub(super) reversals: usize,
+    pub(super) incomes: usize,
     pub(super) refusals: usize,
     pub(super) retries: usize,
     pub(super) repeats: usize,
@@ -68,11 +76,11 @@ pub(super) struct Counts {
 
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { registrations, approvals, declines, repayments, .. } = self;
+        let Self { registrations, approvals, declines, repayments, reversals, incomes, .. } = self;
         write!(
             f,
             "acknowledged: {registrations} registrations, {approvals} approvals, {declines} declines, \
-             {repayments} repayments; {} refused, {} sent again with their outcome unknown, {} repeated on purpose, \
+             {repayments} repayments, {reversals} reversals, {incomes} changes of income; {} refused, {} sent again with their outcome unknown, {} repeated on purpose, \
              {} queries of which {} not yet visible, slowest answer {:?}",
             self.refusals, self.retries, self.repeats, self.queries, self.not_yet_visible, self.slowest
         )
@@ -99,6 +107,8 @@ struct Book {
     loans: VecDeque<OpenLoan>,
     /// Loans that a repayment was sent for, so that they may be settled.
     repaid: BTreeSet<i64>,
+    /// Repayments, with their loans, that may be reversed.
+    reversible: VecDeque<(i64, i64)>,
     seen: VecDeque<Seen>,
 }
 
@@ -123,11 +133,6 @@ fn amount(value: &Value) -> Option<Decimal> {
         Some(text) => Decimal::from_str(text).ok(),
         None => Decimal::from_str(&value.to_string()).ok(),
     }
-}
-
-/// An id in an answer, as text.
-fn text(value: &Value) -> Option<String> {
-    value.as_str().map(str::to_owned).or_else(|| Some(value.as_i64()?.to_string()))
 }
 
 impl Ledger {
@@ -164,6 +169,10 @@ impl Ledger {
             Write::Register { phone_number, .. } => self.registered(key, phone_number, answer),
             Write::Apply { customer, .. } => self.decided(key, *customer, answer),
             Write::Repay { loan, .. } => self.repaid(key, *loan, answer),
+            Write::Reverse { loan, repayment } => self.reversed(key, *loan, *repayment, answer),
+            Write::ChangeIncome { customer, monthly_income } => {
+                self.income_changed(key, *customer, *monthly_income, answer)
+            }
         };
         if known.is_none() {
             self.violation(format!("{key}: {write:?} was answered without its ids: {}", answer.body));
@@ -205,7 +214,7 @@ impl Ledger {
     }
 
     fn repaid(&self, key: &str, loan: i64, answer: &Answer) -> Option<()> {
-        let repayment = text(&answer.body["repayment_id"])?;
+        let repayment = answer.body["repayment_id"].as_i64()?;
         let outstanding = amount(&answer.body["outstanding"])?;
         let settled = answer.body["settled"].as_bool()?;
         let mut book = self.book();
@@ -215,17 +224,38 @@ impl Ledger {
         } else if let Some(open) = book.loans.iter_mut().find(|open| open.loan == loan) {
             open.outstanding = Some(outstanding);
         }
+        remember(&mut book.reversible, (loan, repayment));
         book.account.acknowledged.push((key.to_owned(), Fact::Repaid { repayment, loan }));
         Some(())
     }
 
-    /// A write was refused. Only a repayment may be: what it leaves may be less by now, or nothing.
+    fn reversed(&self, key: &str, loan: i64, repayment: i64, answer: &Answer) -> Option<()> {
+        let outstanding = amount(&answer.body["outstanding"])?;
+        let mut book = self.book();
+        book.account.counts.reversals += 1;
+        book.loans.retain(|open| open.loan != loan);
+        remember(&mut book.loans, OpenLoan { loan, outstanding: Some(outstanding) });
+        book.account.acknowledged.push((key.to_owned(), Fact::Reversed { repayment, loan }));
+        Some(())
+    }
+
+    fn income_changed(&self, key: &str, customer: i64, monthly_income: Decimal, answer: &Answer) -> Option<()> {
+        let mut book = self.book();
+        book.account.counts.incomes += 1;
+        book.account.acknowledged.push((key.to_owned(), Fact::IncomeChanged { customer, monthly_income }));
+        see(&mut book, customer, None, answer);
+        (amount(&answer.body["monthly_income"])? == monthly_income).then_some(())
+    }
+
+    /// A write was refused. Only a repayment may be, for what it leaves may be less by now, or nothing, and a reversal,
+    /// for somebody else may have been faster.
     pub(super) fn refused(&self, key: &str, write: &Write, answer: &Answer) {
         self.book().account.counts.refusals += 1;
         let must_not = match write {
-            Write::Register { .. } | Write::Apply { .. } => true,
+            Write::Register { .. } | Write::Apply { .. } | Write::ChangeIncome { .. } => true,
             // The loan is known, and the key is this write's alone.
             Write::Repay { .. } => answer.status == 404 || answer.wrong_fields().contains(&"Idempotency-Key"),
+            Write::Reverse { .. } => answer.body["type"] != ALREADY_REVERSED,
         };
         if must_not {
             self.violation(format!("{key}: {write:?} was refused with {}: {}", answer.status, answer.body));
@@ -250,6 +280,11 @@ impl Ledger {
     /// One of the latest loans.
     pub(super) fn a_loan(&self, random: &mut ChaCha8Rng) -> Option<OpenLoan> {
         self.book().loans.iter().choose(random).cloned()
+    }
+
+    /// One of the latest repayments, with its loan first.
+    pub(super) fn a_repayment(&self, random: &mut ChaCha8Rng) -> Option<(i64, i64)> {
+        self.book().reversible.iter().choose(random).copied()
     }
 
     /// One of the latest writes.

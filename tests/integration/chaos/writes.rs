@@ -1,5 +1,5 @@
-//! What clients ask to be done: a registration, an application, a repayment; how each is asked for, and what of it the
-//! log would show.
+//! What clients ask to be done: a registration, an application, a repayment, its reversal, another income; how each is
+//! asked for, and what of it the log would show.
 
 use reqwest::{Method, RequestBuilder};
 use rust_decimal::Decimal;
@@ -17,6 +17,10 @@ pub(super) enum Write {
     Apply { customer: i64, amount: Decimal, rate: u64, tenure: u64 },
     /// Of a loan whose approval was acknowledged.
     Repay { loan: i64, amount: Decimal },
+    /// Of a repayment that was acknowledged.
+    Reverse { loan: i64, repayment: i64 },
+    /// Of a customer whose registration was acknowledged.
+    ChangeIncome { customer: i64, monthly_income: Decimal },
 }
 
 /// What the log shows of a write that took effect, told apart from others by what was asked for. Amounts carry paise
@@ -29,6 +33,10 @@ pub(super) enum Effect {
     Decided(i64, Decimal),
     /// A repayment: of which loan, and how much.
     Repaid(i64, Decimal),
+    /// A reversal: of which loan's repayment.
+    Reversed(i64, i64),
+    /// Another income: whose, and how much.
+    IncomeChanged(i64, Decimal),
 }
 
 /// What an answer says of a write.
@@ -48,6 +56,8 @@ impl Write {
             Self::Register { .. } => "/register".to_owned(),
             Self::Apply { .. } => "/create-loan".to_owned(),
             Self::Repay { loan, .. } => format!("/v1/loans/{loan}/repayments"),
+            Self::Reverse { loan, repayment } => format!("/v1/loans/{loan}/repayments/{repayment}/reversal"),
+            Self::ChangeIncome { customer, .. } => format!("/v1/customers/{customer}"),
         }
     }
 
@@ -64,13 +74,21 @@ impl Write {
             .to_string(),
             Self::Apply { customer, amount, rate, tenure } => application(*customer, *amount, *rate, *tenure),
             Self::Repay { amount, .. } => format!(r#"{{"amount": {amount}}}"#),
+            Self::Reverse { .. } => r#"{"reason": "posted in error"}"#.to_owned(),
+            Self::ChangeIncome { monthly_income, .. } => format!(r#"{{"monthly_income": {monthly_income}}}"#),
         }
     }
 
     /// The request, under its key.
     pub(super) fn request(&self, api: &Client, key: &str) -> RequestBuilder {
-        let request = api.request(Method::POST, &self.path()).header("Idempotency-Key", key);
-        request.header("Content-Type", "application/json").body(self.body())
+        let request = match self {
+            Self::Register { .. } | Self::Apply { .. } | Self::Repay { .. } | Self::Reverse { .. } => {
+                api.request(Method::POST, &self.path())
+            }
+            // Whichever revision there is: others change it all the time.
+            Self::ChangeIncome { .. } => api.request(Method::PATCH, &self.path()).header("If-Match", "*"),
+        };
+        request.header("Idempotency-Key", key).header("Content-Type", "application/json").body(self.body())
     }
 
     /// What the log shows if it takes effect.
@@ -79,6 +97,8 @@ impl Write {
             Self::Register { phone_number, .. } => Effect::Registered(phone_number.clone()),
             Self::Apply { customer, amount, .. } => Effect::Decided(*customer, *amount),
             Self::Repay { loan, amount } => Effect::Repaid(*loan, *amount),
+            Self::Reverse { loan, repayment } => Effect::Reversed(*loan, *repayment),
+            Self::ChangeIncome { customer, monthly_income } => Effect::IncomeChanged(*customer, *monthly_income),
         }
     }
 }

@@ -142,7 +142,7 @@ async fn another_goes_on_where_the_first_was(#[case] died: bool) {
     }
     let left = find(&pool, rebuild_id).await;
     assert_eq!((left.phase, left.process.as_deref()), (Phase::Filling, Some("first")));
-    assert_eq!(bytes(&pool).await.each_ref().map(Vec::len), [0; 3], "half of it serves nobody");
+    assert_eq!(bytes(&pool).await.each_ref().map(Vec::len), [0; 4], "half of it serves nobody");
     gate.open().await;
 
     let stop = CancellationToken::new();

@@ -74,7 +74,7 @@ async fn what_a_newer_version_keeps_is_left_to_it() {
 
     // A write waits in vain for the read model that nobody keeps, so not for long.
     let app = TestApp::start_with(Serve { visibility_timeout: 1, ..config.clone() }).await;
-    eventually("the workers on loans rest", async || leases(&pool).await == [16]).await;
+    eventually("the workers on loans rest", async || leases(&pool).await == [24]).await;
     let second = borrow(&app.client, customer).await;
     eventually("the other read models go on", async || {
         let scored = app.client.get(&format!("/v1/customers/{customer}/credit-score")).await;

@@ -1,13 +1,14 @@
 //! What the tests share: the run's servers, a service for each test, and a client.
 //!
 //! - `app`, `process`: the service, inside the test's process or as one of its own
-//! - `client`, `problem`, `traffic`: what is asked of it, and what it answers
+//! - `client`, `changes`, `problem`, `traffic`: what is asked of it, and what it answers
 //! - `log`, `sql`, `workers`: what lies behind the API
 //! - `metrics`, `projections`, `rebuilds`: how its read models stand
 //! - `leases`, `verified`, `wait`: what tests wait for, and hold it to
 //! - `servers`, `cleanup`: the run's own servers, and their end
 
 pub(crate) mod app;
+pub(crate) mod changes;
 pub(crate) mod cleanup;
 pub(crate) mod client;
 pub(crate) mod leases;

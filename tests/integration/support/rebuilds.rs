@@ -50,7 +50,7 @@ async fn lines(pool: &PgPool, sql: &str) -> Vec<String> {
 }
 
 /// Every row of every read model, as bytes.
-pub(crate) async fn bytes(pool: &PgPool) -> [Vec<String>; 3] {
+pub(crate) async fn bytes(pool: &PgPool) -> [Vec<String>; 4] {
     [
         lines(pool, "select one::text from read_models.customers one order by customer_id").await,
         lines(pool, "select one::text from read_models.loans one order by loan_id").await,
@@ -59,6 +59,7 @@ pub(crate) async fn bytes(pool: &PgPool) -> [Vec<String>; 3] {
             "select customer_id || ' ' || profile::text from read_models.credit_profiles one order by customer_id",
         )
         .await,
+        lines(pool, "select one::text from read_models.decisions one order by decision_id").await,
     ]
 }
 

@@ -1,0 +1,83 @@
+//! `GET /v1/customers/{customer_id}/history` and `GET /v1/loans/{loan_id}/history`.
+
+use aggregates::ids::{CustomerId, LoanId};
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::told::Event;
+use crate::audit::{HISTORY_ORDER, Stream, history};
+use crate::http::Api;
+use crate::http::parameters::Parameters;
+use crate::http::problem::{Problem, ProblemDocument};
+use crate::http::queries::{PathText, path_id};
+
+/// A page of a stream's events.
+#[derive(Serialize, ToSchema)]
+pub(super) struct History {
+    items: Vec<Event>,
+    /// Continues behind the last item; null on the last page.
+    next_cursor: Option<String>,
+}
+
+/// See a customer's history
+///
+/// The events of its own stream in their order: its registration, changes of its details, decisions on its
+/// applications, and what its loans mean for its credit.
+#[utoipa::path(get, path = "/v1/customers/{customer_id}/history", tag = "customers",
+    params(
+        ("customer_id" = i64, Path, description = "The customer.", example = 301),
+        ("limit" = Option<u8>, Query, minimum = 1, maximum = 100, description = "Items, at most; 20 unless told."),
+        ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before."),
+    ),
+    responses(
+        (status = 200, description = "A page.", body = History),
+        (status = 404, description = "There is no such customer.", body = ProblemDocument,
+         content_type = "application/problem+json"),
+    ))]
+pub(super) async fn customer_history(
+    State(api): State<Api>,
+    customer_id: PathText,
+    parameters: Parameters,
+) -> Result<Json<History>, Problem> {
+    let customer_id: CustomerId = path_id("customer_id", &customer_id)?;
+    page(&api, Stream::Customer, "customer_id", customer_id.get(), parameters).await
+}
+
+/// See a loan's history
+///
+/// The events of its stream in their order: its beginning, repayments and reversals, settlement, write-off.
+#[utoipa::path(get, path = "/v1/loans/{loan_id}/history", tag = "loans",
+    params(
+        ("loan_id" = i64, Path, description = "The loan.", example = 783),
+        ("limit" = Option<u8>, Query, minimum = 1, maximum = 100, description = "Items, at most; 20 unless told."),
+        ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before."),
+    ),
+    responses(
+        (status = 200, description = "A page.", body = History),
+        (status = 404, description = "There is no such loan.", body = ProblemDocument,
+         content_type = "application/problem+json"),
+    ))]
+pub(super) async fn loan_history(
+    State(api): State<Api>,
+    loan_id: PathText,
+    parameters: Parameters,
+) -> Result<Json<History>, Problem> {
+    let loan_id: LoanId = path_id("loan_id", &loan_id)?;
+    page(&api, Stream::Loan, "loan_id", loan_id.get(), parameters).await
+}
+
+async fn page(
+    api: &Api,
+    stream: Stream,
+    field: &'static str,
+    id: i64,
+    parameters: Parameters,
+) -> Result<Json<History>, Problem> {
+    let paging = parameters.finish_list(HISTORY_ORDER)?;
+    let found = history(&api.log, stream, id, &paging.page).await?;
+    let found = found.ok_or_else(|| Problem::not_found(field, id))?;
+    let next_cursor = paging.cursor(found.next.as_ref());
+    Ok(Json(History { items: found.items.into_iter().map(Event::from).collect(), next_cursor }))
+}

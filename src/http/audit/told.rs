@@ -1,0 +1,62 @@
+//! An event as it is told.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+use crate::audit::Told;
+
+/// An event of the log.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Event, examples(json!({
+    "position": 1042, "recorded_at": "2026-11-24T09:30:00.123456+00:00", "customer_id": 301,
+    "aggregate_type": "customer", "aggregate_id": "301", "sequence": 3, "type": "PhoneNumberChanged", "version": "1.0",
+    "data": {"customer_id": 301, "personal": {"phone_number": "9876543210"}, "changed_at": "2026-11-24T09:30:00Z"},
+    "metadata": {"customer_id": "301", "request_id": "checkout-7f3a"}, "summary": "The phone number changed.",
+})))]
+pub(super) struct Event {
+    /// Its place in the log, strictly rising, with gaps.
+    position: i64,
+    /// When it was appended.
+    #[schema(format = DateTime)]
+    recorded_at: String,
+    /// Whose credit it is about.
+    customer_id: i64,
+    /// Which kind of stream it is in: `customer` or `loan`.
+    aggregate_type: String,
+    /// Which stream of that kind: the customer's or the loan's id.
+    aggregate_id: String,
+    /// Its place in the stream, from 1, without gaps.
+    sequence: i64,
+    /// What happened.
+    #[serde(rename = "type")]
+    event_type: String,
+    /// The version of its data.
+    version: String,
+    /// Its data, as recorded in that version. Amounts and rates are strings.
+    #[schema(value_type = Object)]
+    data: Box<RawValue>,
+    /// The request that led to it, its trace, and the like.
+    #[schema(value_type = Object)]
+    metadata: Box<RawValue>,
+    /// What happened, in a sentence; null for an event that this version of the service cannot read.
+    summary: Option<String>,
+}
+
+impl From<Told> for Event {
+    fn from(Told { event, data, summary }: Told) -> Self {
+        Self {
+            position: event.position,
+            recorded_at: event.recorded_at.to_rfc3339(),
+            customer_id: event.customer_id.get(),
+            aggregate_type: event.aggregate_type,
+            aggregate_id: event.aggregate_id,
+            sequence: event.sequence,
+            event_type: event.event_type,
+            version: event.event_version,
+            data,
+            metadata: event.metadata,
+            summary,
+        }
+    }
+}

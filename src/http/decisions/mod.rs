@@ -1,0 +1,36 @@
+//! Decisions that explain themselves: why one fell as it did, what another one would be, which policies there are, and
+//! what a policy would have made of the decisions that were taken. Nothing here has an effect.
+
+mod backtest;
+mod explained;
+mod list;
+mod policies;
+mod preview;
+
+use projections::{Projection, checkpoint};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::Api;
+use super::openapi::{operation, query};
+use super::problem::Problem;
+
+/// Their routes.
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::default()
+        .routes(query(routes!(list::list)))
+        .routes(query(routes!(list::find)))
+        .routes(query(routes!(preview::preview)))
+        .routes(routes!(policies::list))
+        .routes(routes!(policies::find))
+        .routes(operation(routes!(backtest::backtest)))
+}
+
+/// The read model must have all decisions, or it would answer from half of them.
+async fn must_be_filled(api: &Api) -> Result<(), Problem> {
+    if checkpoint::is_filled(&api.read_models, Projection::Decisions).await? {
+        Ok(())
+    } else {
+        Err(Problem::not_filled_yet())
+    }
+}

@@ -1,0 +1,269 @@
+//! Receiving the form with the workbooks, as it comes: each piece goes to the database, none of it is kept here.
+
+use std::error::Error;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::multipart::{Field, MultipartError};
+use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Request};
+use axum::http::{HeaderMap, StatusCode, header};
+use futures::StreamExt;
+use sha2::{Digest, Sha256};
+
+use super::pieces::{HandedOut, Pieces, PiecesError};
+use crate::commands::DIGEST_BYTES;
+use crate::http::problem::Problem;
+use crate::import::jobs::upload::{Order, UPLOAD_WITHIN, Upload, Uploaded};
+use crate::import::jobs::{FileKind, Imports};
+use crate::import::workbook::{SIGHT_BYTES, refused_at_sight};
+
+const MULTIPART: &str = "multipart/form-data";
+/// A client that sends nothing for longer is given up.
+const IDLE: Duration = Duration::from_secs(30);
+/// What stands in a form beside the workbooks.
+const BESIDE_BYTES: u64 = 1 << 20;
+/// For so long the rest of a refused form is taken in and thrown away, so that the client comes to read the answer.
+const DRAIN_WITHIN: Duration = Duration::from_secs(10);
+const MAX_FLAG_BYTES: usize = 5;
+const MAX_NAME_CHARS: usize = 100;
+
+/// A form that was received as a whole.
+pub(super) struct Form {
+    /// What it asks for.
+    pub(super) order: Order,
+    /// What tells it from another one under the same idempotency key: what it says, not how its parts were put
+    /// together.
+    pub(super) digest: [u8; DIGEST_BYTES],
+    /// What was stored; `None` where nothing was to be.
+    pub(super) upload: Option<Upload>,
+}
+
+/// Receives a form; without `store` only to know what it says.
+pub(super) async fn receive(imports: &Imports, store: bool, request: Request) -> Result<Form, Problem> {
+    let max_bytes = imports.max_bytes();
+    let handed_out = HandedOut::default();
+    let mut multipart = open(request, max_bytes, handed_out.clone()).await?;
+    let mut reception = Reception {
+        imports,
+        store,
+        upload: None,
+        order: Order::default(),
+        dry_run: None,
+        digests: Vec::new(),
+        bytes: 0,
+        handed_out,
+    };
+    match tokio::time::timeout(UPLOAD_WITHIN, reception.take_all(&mut multipart)).await {
+        Ok(Ok(())) => Ok(reception.form()),
+        Ok(Err(problem)) => {
+            let handed_out = reception.handed_out.clone();
+            drop(reception);
+            let _ = tokio::time::timeout(DRAIN_WITHIN, drain(&mut multipart, &handed_out)).await;
+            Err(problem)
+        }
+        Err(_) => Err(too_slow()),
+    }
+}
+
+fn too_slow() -> Problem {
+    Problem::unreadable_body(StatusCode::REQUEST_TIMEOUT, "came too slowly".to_owned())
+}
+
+fn too_large(max_bytes: u64) -> Problem {
+    let message = format!("must have at most {max_bytes} bytes of workbooks");
+    Problem::unreadable_body(StatusCode::PAYLOAD_TOO_LARGE, message)
+}
+
+async fn open(request: Request, max_bytes: u64, handed_out: HandedOut) -> Result<Multipart, Problem> {
+    if !is_multipart(request.headers()) {
+        return Err(Problem::media_type_must_be(MULTIPART));
+    }
+    let (parts, body) = request.into_parts();
+    let length = parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if length.is_some_and(|length| length > max_bytes + BESIDE_BYTES) {
+        // Who waits to be told to go on has sent nothing, and is not told to.
+        if !parts.headers.contains_key(header::EXPECT) {
+            let rest = Pieces::new(body, 2 * max_bytes, handed_out).for_each(|_| std::future::ready(()));
+            let _ = tokio::time::timeout(DRAIN_WITHIN, rest).await;
+        }
+        return Err(too_large(max_bytes));
+    }
+    // Twice as much as is taken, for what is thrown away.
+    let pieces = Pieces::new(body, 2 * (max_bytes + BESIDE_BYTES), handed_out);
+    let mut request = Request::from_parts(parts, Body::from_stream(pieces));
+    DefaultBodyLimit::disable().apply(&mut request);
+    let multipart = Multipart::from_request(request, &()).await;
+    multipart.map_err(|_| Problem::invalid_field("Content-Type", "has no boundary"))
+}
+
+fn is_multipart(headers: &HeaderMap) -> bool {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    value.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(MULTIPART)
+}
+
+/// Takes in what is left, and throws it away.
+async fn drain(multipart: &mut Multipart, handed_out: &HandedOut) {
+    while let Ok(Some(mut field)) = multipart.next_field().await {
+        while let Ok(Some(bytes)) = field.chunk().await {
+            handed_out.add(bytes.len());
+        }
+    }
+}
+
+/// A form on its way in.
+struct Reception<'a> {
+    imports: &'a Imports,
+    store: bool,
+    upload: Option<Upload>,
+    order: Order,
+    dry_run: Option<bool>,
+    /// Of the workbooks, in the order in which they came.
+    digests: Vec<(FileKind, [u8; DIGEST_BYTES])>,
+    /// Of all workbooks so far.
+    bytes: u64,
+    handed_out: HandedOut,
+}
+
+impl Reception<'_> {
+    async fn take_all(&mut self, multipart: &mut Multipart) -> Result<(), Problem> {
+        loop {
+            let next = tokio::time::timeout(IDLE, multipart.next_field()).await.map_err(|_| too_slow())?;
+            let Some(field) = next.map_err(|error| self.unreadable(&error))? else { break };
+            let name = field.name().unwrap_or_default().to_owned();
+            match name.as_str() {
+                "customers" => self.workbook(FileKind::Customers, field).await?,
+                "loans" => self.workbook(FileKind::Loans, field).await?,
+                "dry_run" => self.flag(field).await?,
+                "" => return Err(Problem::invalid_field("body", "has a part without a name")),
+                _ => return Err(Problem::invalid_field(short(&name), "is not a field of this request")),
+            }
+        }
+        self.order.dry_run = self.dry_run.unwrap_or(false);
+        if self.order.customers.is_none() && self.order.loans.is_none() {
+            return Err(Problem::invalid_field("customers", "is missing, and so is loans; at least one is needed"));
+        }
+        Ok(())
+    }
+
+    /// What comes next of a field; `None` at its end.
+    async fn chunk(&self, field: &mut Field<'_>) -> Result<Option<bytes::Bytes>, Problem> {
+        let chunk = tokio::time::timeout(IDLE, field.chunk()).await.map_err(|_| too_slow())?;
+        let chunk = chunk.map_err(|error| self.unreadable(&error))?;
+        self.handed_out.add(chunk.as_ref().map_or(0, bytes::Bytes::len));
+        Ok(chunk)
+    }
+
+    async fn flag(&mut self, mut field: Field<'_>) -> Result<(), Problem> {
+        if self.dry_run.is_some() {
+            return Err(Problem::invalid_field("dry_run", "is given more than once"));
+        }
+        let mut value = Vec::new();
+        while let Some(bytes) = self.chunk(&mut field).await? {
+            // One byte more than the longest value tells a longer one from it.
+            value.extend_from_slice(&bytes[..bytes.len().min(MAX_FLAG_BYTES + 1 - value.len())]);
+        }
+        self.dry_run = Some(match value.as_slice() {
+            b"true" => true,
+            b"false" => false,
+            _ => return Err(Problem::invalid_field("dry_run", "must be true or false")),
+        });
+        Ok(())
+    }
+
+    async fn workbook(&mut self, kind: FileKind, mut field: Field<'_>) -> Result<(), Problem> {
+        if self.digests.iter().any(|(taken, _)| *taken == kind) {
+            return Err(Problem::invalid_field(kind.name(), "is given more than once"));
+        }
+        let name = file_name(kind, field.file_name());
+        let before = self.bytes;
+        let mut digest = Sha256::new();
+        let mut beginning = Vec::with_capacity(SIGHT_BYTES);
+        while let Some(bytes) = self.chunk(&mut field).await? {
+            self.bytes += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+            if self.bytes > self.imports.max_bytes() {
+                return Err(too_large(self.imports.max_bytes()));
+            }
+            digest.update(&bytes);
+            if beginning.len() == SIGHT_BYTES {
+                self.store(kind, &bytes).await?;
+                continue;
+            }
+            // Nothing is stored before it has been looked at.
+            let missing = bytes.len().min(SIGHT_BYTES - beginning.len());
+            beginning.extend_from_slice(&bytes[..missing]);
+            if beginning.len() == SIGHT_BYTES {
+                if let Some(reason) = refused_at_sight(&beginning) {
+                    return Err(Problem::invalid_field(kind.name(), reason));
+                }
+                self.store(kind, &beginning).await?;
+                self.store(kind, &bytes[missing..]).await?;
+            }
+        }
+        if beginning.is_empty() {
+            return Err(Problem::invalid_field(kind.name(), "is empty"));
+        }
+        if beginning.len() < SIGHT_BYTES {
+            return Err(Problem::invalid_field(kind.name(), "is not an .xlsx workbook"));
+        }
+        if let Some(upload) = &mut self.upload {
+            upload.finish().await?;
+        }
+        self.digests.push((kind, digest.finalize().into()));
+        let uploaded = Some(Uploaded { name, bytes: self.bytes - before });
+        match kind {
+            FileKind::Customers => self.order.customers = uploaded,
+            FileKind::Loans => self.order.loans = uploaded,
+        }
+        Ok(())
+    }
+
+    async fn store(&mut self, kind: FileKind, bytes: &[u8]) -> Result<(), Problem> {
+        if !self.store {
+            return Ok(());
+        }
+        let upload = match &mut self.upload {
+            Some(upload) => upload,
+            none => none.insert(self.imports.begin().await?),
+        };
+        Ok(upload.add(kind, bytes).await?)
+    }
+
+    /// What is wrong with a form that cannot be read on.
+    fn unreadable(&self, error: &MultipartError) -> Problem {
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            match error.downcast_ref::<PiecesError>() {
+                Some(PiecesError::TooLarge) => return too_large(self.imports.max_bytes()),
+                Some(error @ (PiecesError::Header | PiecesError::Broken(_))) => {
+                    return Problem::unreadable_body(StatusCode::BAD_REQUEST, error.to_string());
+                }
+                None => cause = error.source(),
+            }
+        }
+        Problem::invalid_field("body", format!("is not a form: {}", error.body_text().to_lowercase()))
+    }
+
+    fn form(self) -> Form {
+        let Self { order, digests, upload, .. } = self;
+        let mut digest = Sha256::new().chain_update("POST\n/v1/imports\n");
+        digest.update([u8::from(order.dry_run)]);
+        for (kind, file) in [(FileKind::Customers, &order.customers), (FileKind::Loans, &order.loans)] {
+            let Some(file) = file else { continue };
+            digest.update(format!("{} {} {} {}\n", kind.name(), file.bytes, file.name.len(), file.name));
+            for (_, of_content) in digests.iter().filter(|(of, _)| *of == kind) {
+                digest.update(of_content);
+            }
+        }
+        Form { order, digest: digest.finalize().into(), upload }
+    }
+}
+
+/// A file's name for messages: without a path, and without what is not to be seen.
+fn file_name(kind: FileKind, given: Option<&str>) -> String {
+    let name = given.and_then(|given| given.rsplit(['/', '\\']).next()).map(short).unwrap_or_default();
+    if name.is_empty() { format!("{}.xlsx", kind.name()) } else { name }
+}
+
+fn short(name: &str) -> String {
+    name.chars().filter(|c| !c.is_control()).take(MAX_NAME_CHARS).collect()
+}
