@@ -17,7 +17,7 @@ use super::problem::Problem;
 #[schema(examples(json!({"customer_id": 10001, "loan_amount": 100000, "interest_rate": 12, "tenure": 12})))]
 pub(super) struct LoanRequest<'a> {
     #[serde(borrow)]
-    #[schema(value_type = i64, minimum = 1)]
+    #[schema(value_type = i64, minimum = 1, maximum = 9_007_199_254_740_991_u64)]
     customer_id: Field<'a>,
     #[serde(borrow)]
     #[schema(schema_with = loan_amount)]
@@ -116,16 +116,19 @@ impl From<decision::ReasonCode> for ReasonCode {
 #[serde(tag = "change", rename_all = "snake_case")]
 pub(super) enum Suggestion {
     /// The largest amount in whole rupees that passes.
+    #[schema(title = "SmallerAmount")]
     SmallerAmount {
         /// Rupees.
         loan_amount: Number,
     },
     /// The shortest tenure that passes.
+    #[schema(title = "LongerTenure")]
     LongerTenure {
         /// Months.
         tenure: u16,
     },
     /// The lowest rate for the score, accepted.
+    #[schema(title = "AcceptRate")]
     AcceptRate {
         /// Percent a year.
         interest_rate: Number,

@@ -77,9 +77,6 @@ fn examples<'a>(document: &'a Value, media: &'a Value) -> Vec<&'a Value> {
         return examples.values().map(|example| &example["value"]).collect();
     }
     let schema = resolved(document, &media["schema"]);
-    // A body that may be missing is one of null and of what it is otherwise.
-    let nullable = schema["oneOf"].as_array().and_then(|any| any.iter().find(|one| one.get("$ref").is_some()));
-    let schema = nullable.map_or(schema, |one| resolved(document, one));
     schema["examples"].as_array().map(|examples| examples.iter().collect()).unwrap_or_default()
 }
 

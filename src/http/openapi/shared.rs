@@ -5,8 +5,8 @@ use utoipa::openapi::content::ContentBuilder;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::response::ResponseBuilder;
-use utoipa::openapi::schema::{Components, ObjectBuilder, Type};
-use utoipa::openapi::{Header, Object, Ref, RefOr, Required, Response};
+use utoipa::openapi::schema::{Components, ObjectBuilder, Schema, Type};
+use utoipa::openapi::{Content, Header, Object, Ref, RefOr, Required, Response};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::http::problem::ProblemDocument;
@@ -90,6 +90,9 @@ pub(super) fn add_database(operation: &mut Operation) {
 /// Of every operation.
 pub(super) fn add_common(operation: &mut Operation) {
     let takes_body = operation.request_body.is_some();
+    if let Some(RefOr::T(body)) = &mut operation.request_body {
+        body.content.values_mut().for_each(deny_null);
+    }
     if takes_body || operation.parameters.as_ref().is_some_and(|parameters| !parameters.is_empty()) {
         add_response(operation, "400", "BadRequest");
     }
@@ -121,6 +124,14 @@ pub(super) fn add_components(components: &mut Components) {
     for (name, response) in responses() {
         components.responses.insert(name.to_owned(), RefOr::T(response));
     }
+}
+
+/// A body that may be missing is described as one that may be null, and null is none that is taken.
+fn deny_null(content: &mut RefOr<Content>) {
+    let RefOr::T(content) = content else { return };
+    let Some(RefOr::T(Schema::OneOf(choice))) = &mut content.schema else { return };
+    let referred = choice.items.iter().find(|item| matches!(item, RefOr::Ref(_))).cloned();
+    content.schema = referred.or(content.schema.take());
 }
 
 fn add_parameter(operation: &mut Operation, name: &str) {

@@ -105,9 +105,13 @@ enum ComponentName {
 #[schema(as = ScoreComponentInputs)]
 #[serde(untagged)]
 enum Inputs {
+    #[schema(title = "OnTimeInputs")]
     OnTime { instalments_paid_on_time: u32, instalments_due: u32 },
+    #[schema(title = "TrackRecordInputs")]
     TrackRecord { loans_taken: u32 },
+    #[schema(title = "CurrentYearActivityInputs")]
     CurrentYearActivity { loans_started_this_year: u32 },
+    #[schema(title = "ApprovedVolumeInputs")]
     ApprovedVolume { current_loans_amount: Number, approved_limit: Number },
 }
 

@@ -9,7 +9,9 @@ mod projections;
 use ::projections::Projection;
 use aggregates::ids::CustomerId;
 use serde::Deserialize;
-use utoipa::ToSchema;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -30,6 +32,18 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
         .routes(operation(routes!(metrics::metrics)))
 }
 
+/// The read models' names, for the description.
+enum ProjectionName {}
+
+impl PartialSchema for ProjectionName {
+    fn schema() -> RefOr<Schema> {
+        let names = Projection::ALL.map(Projection::name);
+        ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names)).into()
+    }
+}
+
+impl ToSchema for ProjectionName {}
+
 /// A projection in a path.
 fn projection(PathText(name): &PathText) -> Result<Projection, Problem> {
     Projection::from_name(name).ok_or_else(|| Problem::not_found("projection", name))
@@ -42,7 +56,7 @@ fn projection(PathText(name): &PathText) -> Result<Projection, Problem> {
 struct OneCustomer<'a> {
     /// All customers unless told.
     #[serde(borrow, default, deserialize_with = "given")]
-    #[schema(value_type = i64, minimum = 1, required = false)]
+    #[schema(value_type = i64, minimum = 1, maximum = 9_007_199_254_740_991_u64, required = false)]
     customer_id: Field<'a>,
 }
 

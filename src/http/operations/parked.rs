@@ -6,7 +6,7 @@ use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{OneCustomer, one_customer, projection};
+use super::{OneCustomer, ProjectionName, one_customer, projection};
 use crate::http::Api;
 use crate::http::body::JsonBody;
 use crate::http::parameters::Parameters;
@@ -72,7 +72,7 @@ pub(super) struct Redriven {
 /// List the customers whose events are withheld
 #[utoipa::path(get, path = "/v1/projections/{name}/parked", tag = "projections", operation_id = "list_parked",
     params(
-        ("name" = String, Path, description = "The read model.", example = "loans"),
+        ("name" = inline(ProjectionName), Path, description = "The read model.", example = "loans"),
         ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before."),
         ("limit" = Option<u8>, Query, description = "Items at most.", minimum = 1, maximum = 100, example = 20),
     ),
@@ -101,7 +101,7 @@ pub(super) async fn parked(
 ///
 /// Without a body, or with `{}`, those of up to a hundred customers.
 #[utoipa::path(post, path = "/v1/projections/{name}/redrive", tag = "projections",
-    params(("name" = String, Path, description = "The read model.", example = "loans")),
+    params(("name" = inline(ProjectionName), Path, description = "The read model.", example = "loans")),
     request_body = Option<OneCustomer<'static>>,
     responses(
         (status = 200, description = "Who goes on, and who is parked still.", body = Redriven),

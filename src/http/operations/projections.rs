@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{OneCustomer, one_customer, projection};
+use super::{OneCustomer, ProjectionName, one_customer, projection};
 use crate::http::Api;
 use crate::http::body::JsonBody;
 use crate::http::parameters::Parameters;
@@ -41,7 +41,7 @@ pub(super) async fn list(State(api): State<Api>, parameters: Parameters) -> Resu
 /// Without a body, or with `{}`, all of it, in the background: the old table serves meanwhile. With a `customer_id`,
 /// that customer's rows, at once.
 #[utoipa::path(post, path = "/v1/projections/{name}/rebuild", tag = "projections",
-    params(("name" = String, Path, description = "The read model.", example = "loans")),
+    params(("name" = inline(ProjectionName), Path, description = "The read model.", example = "loans")),
     request_body = Option<OneCustomer<'static>>,
     responses(
         (status = 200, description = "What came of one customer.", body = CustomerRebuilt),
@@ -74,7 +74,7 @@ pub(super) async fn rebuild(
 
 /// Cancel a rebuild
 #[utoipa::path(delete, path = "/v1/projections/{name}/rebuild", tag = "projections", operation_id = "cancel_rebuild",
-    params(("name" = String, Path, description = "The read model.", example = "loans")),
+    params(("name" = inline(ProjectionName), Path, description = "The read model.", example = "loans")),
     responses(
         (status = 202, description = "The rebuild will stop; the old table serves.", body = RebuildStatus),
         (status = 404, description = "There is no such read model, or no rebuild of it.", body = ProblemDocument,
