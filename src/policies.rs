@@ -261,7 +261,8 @@ mod tests {
     #[test]
     fn those_of_the_directory_come_behind_by_name() {
         let (b, a) = (named("strict-2"), named("strict-1"));
-        let files = [("b.toml", b.as_str()), ("a.toml", &a), ("copy.toml", STANDARD_1), ("notes.txt", "x"), (".c.toml", "x")];
+        let files =
+            [("b.toml", b.as_str()), ("a.toml", &a), ("copy.toml", STANDARD_1), ("notes.txt", "x"), (".c.toml", "x")];
         let directory = directory(&files);
         std::fs::create_dir(directory.path().join("old.toml")).unwrap();
         let policies = Policies::load(Some(directory.path()), "strict-2").unwrap();
@@ -292,12 +293,12 @@ mod tests {
             "the policy DIR/new.toml is not valid: caps.instalments_percent_of_income: must be from 0 to 100, not 120"
         );
         let unknown = edit("without_loans = 50", "with_loans = 50");
-        assert!(unknown.starts_with("the policy DIR/new.toml is not valid: line 17, score.with_loans: unknown"), "{unknown}");
-        assert!(wrong("weights").starts_with("the policy DIR/new.toml is not valid: line 1: "), "{}", wrong("weights"));
-        assert_eq!(
-            wrong(&" ".repeat(70_000)),
-            "the policy DIR/new.toml is not valid: it is larger than 65536 bytes"
+        assert!(
+            unknown.starts_with("the policy DIR/new.toml is not valid: line 17, score.with_loans: unknown"),
+            "{unknown}"
         );
+        assert!(wrong("weights").starts_with("the policy DIR/new.toml is not valid: line 1: "), "{}", wrong("weights"));
+        assert_eq!(wrong(&" ".repeat(70_000)), "the policy DIR/new.toml is not valid: it is larger than 65536 bytes");
         assert!(wrong(&format!("{STANDARD_1}\n")).contains("id: standard-1 comes with the product, with another text"));
     }
 

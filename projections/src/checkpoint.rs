@@ -96,13 +96,11 @@ pub async fn load_all(executor: impl PgExecutor<'_>) -> Result<Vec<(Projection, 
 /// # Errors
 /// When the database does not answer.
 pub async fn is_filled(executor: impl PgExecutor<'_>, projection: Projection) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar(
-        "select not exists (select from read_models.checkpoints where projection = $1 and version = $2)",
-    )
-    .bind(projection.name())
-    .bind(UNFILLED)
-    .fetch_one(executor)
-    .await
+    sqlx::query_scalar("select not exists (select from read_models.checkpoints where projection = $1 and version = $2)")
+        .bind(projection.name())
+        .bind(UNFILLED)
+        .fetch_one(executor)
+        .await
 }
 
 /// Moves the checkpoint, if it still stands where the caller believes and no newer version of the product has taken

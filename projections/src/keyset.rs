@@ -169,24 +169,43 @@ impl Select {
     }
 
     /// A condition on a value, where there is one: `compared` is a column and an operator.
-    pub(crate) fn compare<'v, T: Encode<'v, Postgres> + Type<Postgres> + 'v>(&mut self, compared: &str, value: Option<T>) {
+    pub(crate) fn compare<'v, T: Encode<'v, Postgres> + Type<Postgres> + 'v>(
+        &mut self,
+        compared: &str,
+        value: Option<T>,
+    ) {
         if let Some(value) = value {
             let placeholder = self.statement.push(value);
             self.holds(&format!("{compared} {placeholder}"));
         }
     }
 
-    /// The statement for one page, and one row more. The limit stands in it as a number: the plan depends on it.
-    pub(crate) fn page(mut self, order: Order, page: &PageOf) -> Statement {
-        let columns = order.iter().map(|OrderColumn(name, _)| *name).collect::<Vec<_>>().join(", ");
-        if let Some(key) = &page.after {
-            let values: Vec<_> = key.values().iter().map(|value| value.bind(&mut self.statement)).collect();
-            self.holds(&format!("({columns}) > ({})", values.join(", ")));
-        }
-        let limit = u32::from(page.limit) + 1;
-        self.statement.sql_mut().push_str(&format!(" order by {columns} limit {limit}"));
+    /// Only rows behind a key.
+    pub(crate) fn behind(&mut self, order: Order, key: &Key) {
+        let values: Vec<_> = key.values().iter().map(|value| value.bind(&mut self.statement)).collect();
+        self.holds(&format!("({}) > ({})", names(order), values.join(", ")));
+    }
+
+    /// The statement with what comes behind its conditions: an order, and a limit that stands in it as a number, since
+    /// the plan depends on it.
+    pub(crate) fn ending(mut self, ending: &str) -> Statement {
+        let sql = self.statement.sql_mut();
+        sql.push(' ');
+        sql.push_str(ending);
         self.statement.planned_anew()
     }
+
+    /// The statement for one page, and one row more.
+    pub(crate) fn page(mut self, order: Order, page: &PageOf) -> Statement {
+        if let Some(key) = &page.after {
+            self.behind(order, key);
+        }
+        self.ending(&format!("order by {} limit {}", names(order), u32::from(page.limit) + 1))
+    }
+}
+
+fn names(order: Order) -> String {
+    order.iter().map(|OrderColumn(name, _)| *name).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

@@ -36,7 +36,8 @@ impl Plan {
 
     /// Every step of it, the outermost first.
     fn nodes(&self) -> Vec<&Value> {
-        let mut waiting: Vec<&Value> = self.0.as_array().into_iter().flatten().filter_map(|one| one.get("Plan")).collect();
+        let mut waiting: Vec<&Value> =
+            self.0.as_array().into_iter().flatten().filter_map(|one| one.get("Plan")).collect();
         let mut nodes = Vec::new();
         while let Some(node) = waiting.pop() {
             waiting.extend(node.get("Plans").and_then(Value::as_array).into_iter().flatten());

@@ -81,8 +81,7 @@ pub async fn history(log: &PgPool, stream: Stream, id: i64, page: &PageOf) -> Re
     if found.is_empty() && after == 0 {
         return Ok(None);
     }
-    let Page { items, next } =
-        Page::of(found, page.limit, |event| Key::new([KeyValue::Integer(event.sequence)]));
+    let Page { items, next } = Page::of(found, page.limit, |event| Key::new([KeyValue::Integer(event.sequence)]));
     Ok(Some(Page { items: items.into_iter().map(Told::of).collect(), next }))
 }
 

@@ -43,10 +43,9 @@ fn of_customer(event: &CustomerEvent) -> String {
             changed.approved_limit
         ),
         CustomerEvent::PhoneNumberChanged(_) => "The phone number changed.".to_owned(),
-        CustomerEvent::RepaymentReversalRecorded(recorded) => format!(
-            "The reversal of repayment {} of loan {} was recorded.",
-            recorded.repayment_id, recorded.loan_id
-        ),
+        CustomerEvent::RepaymentReversalRecorded(recorded) => {
+            format!("The reversal of repayment {} of loan {} was recorded.", recorded.repayment_id, recorded.loan_id)
+        }
         CustomerEvent::LoanWriteOffRecorded(recorded) => {
             format!("The write-off of loan {} on {} was recorded.", recorded.loan_id, recorded.written_off_on)
         }
@@ -145,4 +144,64 @@ fn of_reversal(reversed: &RepaymentReversed) -> String {
         reversed.outstanding,
         reversed.reason.as_str()
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use aggregates::customer::{CustomerImported, CustomerRegistered};
+
+    use super::*;
+
+    /// Every event that was ever recorded, as the domain's tests keep it.
+    fn golden() -> Vec<(String, LendingEvent)> {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("aggregates/tests/golden");
+        let mut events = Vec::new();
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+            let payload = std::fs::read_to_string(&path).unwrap();
+            let (event_type, version) = name.split_once('-').unwrap();
+            let decoded = ["customer", "loan"].into_iter();
+            let mut decoded =
+                decoded.filter_map(|stream| LendingEvent::decode(stream, event_type, version, &payload).ok());
+            events.push((name.clone(), decoded.next().unwrap_or_else(|| panic!("{name} cannot be read"))));
+        }
+        events.sort_by(|(one, _), (other, _)| one.cmp(other));
+        events
+    }
+
+    #[test]
+    fn every_event_is_told_in_a_sentence_that_names_nobody() {
+        let events = golden();
+        assert!(events.len() >= 16, "the golden documents are found");
+        for (name, event) in events {
+            let told = of(&event);
+            assert!(told.ends_with('.') && told.starts_with(char::is_uppercase) && told.len() > 20, "{name}: {told}");
+            assert!(!told.contains("Some(") && !told.contains('{'), "{name}: {told}");
+            if let LendingEvent::Customer(
+                CustomerEvent::CustomerRegistered(CustomerRegistered { personal, .. })
+                | CustomerEvent::CustomerImported(CustomerImported { personal, .. }),
+            ) = &event
+            {
+                for secret in
+                    [personal.first_name.as_str(), personal.last_name.as_str(), personal.phone_number.as_str()]
+                {
+                    assert!(!told.contains(secret), "{name}: {told}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_sentences_read_well() {
+        let told: Vec<_> = golden().iter().map(|(name, event)| format!("{name}: {}", of(event))).collect();
+        let of_name =
+            |name: &str| told.iter().find(|line| line.starts_with(name)).map(String::as_str).unwrap_or_default();
+        assert_eq!(of_name("PhoneNumberChanged"), "PhoneNumberChanged-1.0: The phone number changed.");
+        for name in ["LoanApproved", "LoanDeclined"] {
+            assert!(of_name(name).contains(": Decision "), "{}", of_name(name));
+        }
+    }
 }

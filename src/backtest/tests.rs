@@ -147,7 +147,8 @@ fn rates_are_compared_where_both_approve() {
 #[test]
 fn months_are_those_of_the_business_days() {
     let told = report(&shipped("literal-1"), 0);
-    let months: Vec<_> = told["by_month"].as_array().unwrap().iter().map(|one| (&one["month"], &one["decisions"])).collect();
+    let months: Vec<_> =
+        told["by_month"].as_array().unwrap().iter().map(|one| (&one["month"], &one["decisions"])).collect();
     let expected = [("2026-01", 1), ("2026-02", 2), ("2026-03", 1)].map(|(month, count)| (json!(month), json!(count)));
     assert_eq!(months, expected.iter().map(|(month, count)| (month, count)).collect::<Vec<_>>());
     assert_eq!(told["by_month"][1]["still_approved"], tally(1, "100000.5"));

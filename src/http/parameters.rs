@@ -7,7 +7,7 @@ use aggregates::money::Money;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use chrono::{DateTime, NaiveDate, Utc};
-use projections::keyset::{Key, Order, PageOf};
+use projections::keyset::{Key, KeyValue, Kind, Order, OrderColumn, PageOf};
 use sha2::{Digest as _, Sha256};
 
 use super::number::parse_decimal;
@@ -15,15 +15,15 @@ use super::problem::{FieldError, Problem};
 
 const DEFAULT_LIMIT: i64 = 20;
 const MAX_LIMIT: i64 = 100;
-const CURSOR_VERSION: &str = "c1.";
-/// Of a cursor that knows which list it is of.
-const LIST_CURSOR_VERSION: &str = "c2";
+const CURSOR_VERSION: &str = "c2";
 const CURSOR_SEPARATOR: char = '~';
 /// Enough to tell a cursor that was mixed up or cut off; nobody gains anything from forging one.
 const DIGEST_BYTES: usize = 6;
+const FOREIGN_CURSOR: &str = "must be the next_cursor of this list under the same filters";
+const BY_NUMBER: Order = &[OrderColumn("number", Kind::Integer)];
 /// How a day is written.
 const DAY: &str = "%Y-%m-%d";
-const DAY_CHARS: usize = 10;
+const DAY_SHAPE: &[u8] = b"0000-00-00";
 
 /// The parameters that have not been taken yet, and what was wrong with those that have.
 pub(super) struct Parameters {
@@ -56,13 +56,13 @@ impl ListId {
 
     fn cursor(&self, key: &Key) -> String {
         let key = key.to_string();
-        format!("{LIST_CURSOR_VERSION}{CURSOR_SEPARATOR}{}{CURSOR_SEPARATOR}{key}", self.digest(&key))
+        format!("{CURSOR_VERSION}{CURSOR_SEPARATOR}{}{CURSOR_SEPARATOR}{key}", self.digest(&key))
     }
 
     fn key(&self, cursor: &str, order: Order) -> Option<Key> {
         let (version, rest) = cursor.split_once(CURSOR_SEPARATOR)?;
         let (digest, key) = rest.split_once(CURSOR_SEPARATOR)?;
-        (version == LIST_CURSOR_VERSION && digest == self.digest(key)).then(|| Key::parse(key, order))?
+        (version == CURSOR_VERSION && digest == self.digest(key)).then(|| Key::parse(key, order))?
     }
 }
 
@@ -81,18 +81,20 @@ impl<S: Send + Sync> FromRequestParts<S> for Parameters {
     }
 }
 
-/// A page of a list: what stands behind a cursor, at most so many.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A page of a list that goes by a number: what stands behind a cursor, at most so many.
 pub(super) struct Page {
-    /// The key of the last item of the page before; 0 for the first page.
+    /// The number of the last item of the page before; 0 for the first page.
     pub(super) after: i64,
     /// Items, 1 to 100.
     pub(super) limit: i64,
+    list: ListId,
 }
 
-/// The cursor that continues behind a key. Opaque to clients.
-pub(super) fn cursor(key: i64) -> String {
-    format!("{CURSOR_VERSION}{key}")
+impl Page {
+    /// The cursor of the page that begins behind a number; it is of no use with other filters. Opaque to clients.
+    pub(super) fn cursor(&self, number: i64) -> String {
+        self.list.cursor(&Key::new([KeyValue::Integer(number)]))
+    }
 }
 
 /// Which page of its list a request asks for.
@@ -125,17 +127,19 @@ impl Parameters {
     pub(super) fn page(&mut self) -> Result<Page, Problem> {
         let limit = match self.take("limit") {
             None => DEFAULT_LIMIT,
-            Some(text) => parse_limit(&text, MAX_LIMIT).map_err(|Invalid(message)| Problem::invalid_field("limit", message))?,
+            Some(text) => {
+                parse_limit(&text, MAX_LIMIT).map_err(|Invalid(message)| Problem::invalid_field("limit", message))?
+            }
         };
+        let list = self.list.clone();
         let after = match self.take("cursor") {
             None => 0,
-            Some(text) => text
-                .strip_prefix(CURSOR_VERSION)
-                .and_then(|key| key.parse().ok())
-                .filter(|key| *key >= 0)
-                .ok_or_else(|| Problem::invalid_field("cursor", "must be a next_cursor of this list"))?,
+            Some(text) => match list.key(&text, BY_NUMBER).as_ref().map(Key::values) {
+                Some([KeyValue::Integer(number)]) => *number,
+                Some(_) | None => return Err(Problem::invalid_field("cursor", FOREIGN_CURSOR)),
+            },
         };
-        Ok(Page { after, limit })
+        Ok(Page { after, limit, list })
     }
 
     /// Takes `cursor` and `limit` of a list whose filters have been taken, and make this order of it. There must be
@@ -150,7 +154,7 @@ impl Parameters {
         let list = self.list.clone();
         // With a filter that could not be read, the order is not the one that was meant.
         let after = if self.errors.is_empty() {
-            let foreign = || Invalid("must be the next_cursor of this list under the same filters".to_owned());
+            let foreign = || Invalid(FOREIGN_CURSOR.to_owned());
             self.read("cursor", |text| list.key(text, order).ok_or_else(foreign))
         } else {
             let _ = self.take("cursor");
@@ -187,7 +191,9 @@ pub(super) fn parse_amount(text: &str) -> Result<Money, Invalid> {
 
 /// A day: `2026-11-24`.
 pub(super) fn parse_day(text: &str) -> Result<NaiveDate, Invalid> {
-    let day = NaiveDate::parse_from_str(text, DAY).ok().filter(|_| text.len() == DAY_CHARS);
+    let fits = |(byte, shape): (u8, &u8)| if *shape == b'0' { byte.is_ascii_digit() } else { byte == *shape };
+    let is_day = text.len() == DAY_SHAPE.len() && text.bytes().zip(DAY_SHAPE).all(fits);
+    let day = NaiveDate::parse_from_str(text, DAY).ok().filter(|_| is_day);
     day.ok_or_else(|| Invalid("must be a day such as 2026-11-24".to_owned()))
 }
 
@@ -198,7 +204,10 @@ pub(super) fn parse_past_day(text: &str, today: NaiveDate) -> Result<NaiveDate, 
 }
 
 /// A moment: in RFC 3339's words, or a day, which stands for the moment at which it begins.
-pub(super) fn parse_instant(text: &str, begins: impl FnOnce(NaiveDate) -> DateTime<Utc>) -> Result<DateTime<Utc>, Invalid> {
+pub(super) fn parse_instant(
+    text: &str,
+    begins: impl FnOnce(NaiveDate) -> DateTime<Utc>,
+) -> Result<DateTime<Utc>, Invalid> {
     if let Ok(day) = parse_day(text) {
         return Ok(begins(day));
     }
@@ -210,7 +219,6 @@ pub(super) fn parse_instant(text: &str, begins: impl FnOnce(NaiveDate) -> DateTi
 #[cfg(test)]
 mod tests {
     use axum::http::Request;
-    use projections::keyset::{KeyValue, Kind, OrderColumn};
 
     use super::*;
 
@@ -259,7 +267,16 @@ mod tests {
         for limit in ["0", "101", "-1", "1.5", "ten", ""] {
             assert_eq!(wrong(&format!("/v1/things?limit={limit}")).await, ["limit"], "{limit}");
         }
-        for day in ["2026-02-30", "2026-1-1", "26-01-01", "+2026-01-01", "2026-01-01T00:00:00Z", "", "%202026-01-01"] {
+        for day in [
+            "2026-02-30",
+            "2026-1-1",
+            "26-01-01",
+            "-001-01-01",
+            "+2026-01-01",
+            "2026-01-01T00:00:00Z",
+            "",
+            "%202026-01-01",
+        ] {
             assert_eq!(wrong(&format!("/v1/things?since={day}")).await, ["since"], "{day}");
         }
     }

@@ -32,7 +32,11 @@ pub async fn backtest(config: &config::Backtest) -> Result<(), OpsError> {
         }
     })
     .await?;
-    if config.json { say(serde_json::to_string(&report)?) } else { say(InWords(&report)) }
+    if config.json {
+        say(serde_json::to_string(&report)?)
+    } else {
+        say(InWords(&report))
+    }
     Ok(())
 }
 
@@ -46,8 +50,7 @@ fn wanted(config: &config::Backtest) -> Result<Arc<Policy>, PoliciesError> {
 async fn run(databases: &Databases, config: &config::Backtest, policy: Arc<Policy>) -> Result<Report, OpsError> {
     let calendar = BusinessCalendar(config.store.business_utc_offset);
     let at = |moment: Option<Moment>| moment.map(|moment| moment.at(calendar));
-    let span =
-        Span { from: at(config.decided_after), until: at(config.decided_before), customer: config.customer };
+    let span = Span { from: at(config.decided_after), until: at(config.decided_before), customer: config.customer };
     let mut backtest = Backtest::begin(databases.read_models.clone(), policy, span, config.examples).await?;
     let bar = ProgressBar::new(0);
     if let Ok(style) = ProgressStyle::with_template("backtest {bar:40} {pos}/{len} decisions, {per_sec}, {eta} left") {

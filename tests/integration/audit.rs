@@ -92,16 +92,25 @@ async fn a_history_tells_everything_that_happened_in_order() {
         assert!(positions(answer).is_sorted());
         for (event, sequence) in items(answer).iter().zip(1..) {
             assert_eq!((&event["sequence"], &event["version"]), (&json!(sequence), &json!("1.0")));
-            assert_eq!((&event["customer_id"], &event["metadata"]["customer_id"]), (&json!(customer), &json!(customer.to_string())));
+            assert_eq!(
+                (&event["customer_id"], &event["metadata"]["customer_id"]),
+                (&json!(customer), &json!(customer.to_string()))
+            );
             assert!(event["recorded_at"].is_string() && event["data"].is_object(), "{event}");
             let summary = event["summary"].as_str().expect("a sentence");
             assert!(summary.ends_with('.') && !summary.contains("Asha"), "{summary}");
         }
     }
     let registered = &items(&history)[0];
-    assert_eq!(registered["summary"], "Registered with an income of 50000.00 a month and an approved limit of 1800000.00.");
+    assert_eq!(
+        registered["summary"],
+        "Registered with an income of 50000.00 a month and an approved limit of 1800000.00."
+    );
     assert_eq!(registered["data"]["personal"]["first_name"], "Asha");
-    assert_eq!(items(&of_old)[1]["summary"].as_str().unwrap().split(" with ").last(), Some("106618.53 left to pay: gone away."));
+    assert_eq!(
+        items(&of_old)[1]["summary"].as_str().unwrap().split(" with ").last(),
+        Some("106618.53 left to pay: gone away.")
+    );
     app.stop().await;
 }
 
@@ -192,7 +201,10 @@ async fn the_log_is_read_a_hundred_events_at_a_time_unless_told() {
         append(&mut pool.acquire().await.unwrap()).await;
     }
     let first = read(&app.client, "/v1/events").await;
-    assert_eq!((positions(&first).len(), &first.body["next_after"], &first.body["more"]), (100, &json!(100), &json!(true)));
+    assert_eq!(
+        (positions(&first).len(), &first.body["next_after"], &first.body["more"]),
+        (100, &json!(100), &json!(true))
+    );
     let rest = read(&app.client, "/v1/events?after=100&limit=1000").await;
     assert_eq!((positions(&rest).len(), &rest.body["more"]), (5, &json!(false)));
     let beyond = read(&app.client, "/v1/events?after=4000").await;

@@ -34,8 +34,9 @@ const LOANS: &str = "
     (6, 9, 900.00, 12, 12, 50, 0, '2026-02-01', '2028-02-01', '2026-02-01 00:00Z', current_date + 30, '2026-06-01'),
     (7, 9, 250.00, 12, 12, 50, 12, '2016-02-01', '2018-02-01', '2026-02-01 00:00Z', null,             '2026-06-01')";
 
+/// Where a day begins at midnight, UTC.
 async fn filled() -> (TestApp, PgPool) {
-    let app = TestApp::without_nats().await;
+    let app = TestApp::start_with(TestApp::config(&["--business-utc-offset", "+00:00"]).await).await;
     let pool = app.pool().await;
     execute(&pool, CUSTOMERS).await;
     execute(&pool, LOANS).await;
@@ -96,8 +97,7 @@ async fn a_day_begins_where_the_business_is() {
     let app = TestApp::start_with(config).await;
     execute(&app.pool().await, CUSTOMERS).await;
     // The second of January begins at half past six in the evening, UTC, and ends a day later.
-    let answer =
-        listed(&app.client, "/v1/customers?registered_after=2026-01-02&registered_before=2026-01-03").await;
+    let answer = listed(&app.client, "/v1/customers?registered_after=2026-01-02&registered_before=2026-01-03").await;
     assert_eq!(ids(&answer, "customer_id"), [2, 3, 4]);
     app.stop().await;
 }
@@ -144,7 +144,8 @@ async fn loans_are_listed_by_what_was_asked_first() {
         assert_eq!(ids(&answer, "loan_id"), expected, "{query}");
     }
     let statuses = listed(&app.client, "/v1/loans").await;
-    let statuses: Vec<_> = statuses.body["items"].as_array().unwrap().iter().map(|loan| loan["status"].clone()).collect();
+    let statuses: Vec<_> =
+        statuses.body["items"].as_array().unwrap().iter().map(|loan| loan["status"].clone()).collect();
     let expected = ["active", "overdue", "overdue", "settled", "written_off", "written_off", "settled"];
     assert_eq!(statuses, expected.map(|status| json!(status)));
     app.stop().await;
@@ -174,52 +175,63 @@ async fn items_say_what_there_is() {
 type Wrong = (&'static str, &'static [(&'static str, &'static [&'static str])]);
 
 const WRONG: &[Wrong] = &[
-     ("/v1/customers", &[
-        ("phone_number=12", &["phone_number"]),
-        ("phone_number=%2B919876543210", &["phone_number"]),
-        ("min_monthly_income=-1", &["min_monthly_income"]),
-        ("min_monthly_income=1.001", &["min_monthly_income"]),
-        ("max_monthly_income=much", &["max_monthly_income"]),
-        ("min_approved_limit=", &["min_approved_limit"]),
-        ("min_approved_limit=1e30", &["min_approved_limit"]),
-        ("registered_after=2026-13-01", &["registered_after"]),
-        ("registered_before=2026-01-01T00:00", &["registered_before"]),
-        ("limit=101", &["limit"]),
-        ("limit=0", &["limit"]),
-        ("cursor=c1.5", &["cursor"]),
-        ("cursor=%00", &["cursor"]),
-        ("name=Asha", &["name"]),
-        ("limit=5&limit=6", &["limit"]),
-        ("min_monthly_income=x&registered_after=y&limit=z&page=2",
-         &["min_monthly_income", "registered_after", "limit", "page"]),
-    ]),
-     ("/v1/loans", &[
-        ("customer_id=0", &["customer_id"]),
-        ("customer_id=abc", &["customer_id"]),
-        ("customer_id=9007199254740992", &["customer_id"]),
-        ("status=late", &["status"]),
-        ("status=Active", &["status"]),
-        ("min_amount=1,000", &["min_amount"]),
-        ("max_amount=-0.01", &["max_amount"]),
-        ("started_after=2026-01-01T00:00:00Z", &["started_after"]),
-        ("started_before=01-01-2026", &["started_before"]),
-        ("ending_after=2026-02-30", &["ending_after"]),
-        ("ending_before=-001-01-01", &["ending_before"]),
-        ("opened_after=yesterday", &["opened_after"]),
-        ("opened_before=2026-01-01T25:00:00Z", &["opened_before"]),
-        ("as_of=2026-01-01", &["as_of"]),
-    ]),
-     ("/v1/loans/1/repayments", &[("limit=x", &["limit"]), ("cursor=1", &["cursor"]), ("status=paid", &["status"])]),
-     ("/v1/loans/1/schedule", &[("as_of=2999-01-01", &["as_of"]), ("as_of=today", &["as_of"]), ("limit=5", &["limit"])]),
-     ("/v1/loans/1", &[("as_of=2026-01-01", &["as_of"])]),
-     ("/v1/customers/1", &[("fields=all", &["fields"])]),
-     ("/v1/customers/1/history", &[("limit=1000", &["limit"]), ("after=1", &["after"])]),
-     ("/v1/events", &[
-        ("after=-1", &["after"]),
-        ("after=9007199254740992", &["after"]),
-        ("limit=1001", &["limit"]),
-        ("cursor=c2", &["cursor"]),
-    ]),
+    (
+        "/v1/customers",
+        &[
+            ("phone_number=12", &["phone_number"]),
+            ("phone_number=%2B919876543210", &["phone_number"]),
+            ("min_monthly_income=-1", &["min_monthly_income"]),
+            ("min_monthly_income=1.001", &["min_monthly_income"]),
+            ("max_monthly_income=much", &["max_monthly_income"]),
+            ("min_approved_limit=", &["min_approved_limit"]),
+            ("min_approved_limit=1e30", &["min_approved_limit"]),
+            ("registered_after=2026-13-01", &["registered_after"]),
+            ("registered_before=2026-01-01T00:00", &["registered_before"]),
+            ("limit=101", &["limit"]),
+            ("limit=0", &["limit"]),
+            ("cursor=c1.5", &["cursor"]),
+            ("cursor=%00", &["cursor"]),
+            ("name=Asha", &["name"]),
+            ("limit=5&limit=6", &["limit"]),
+            (
+                "min_monthly_income=x&registered_after=y&limit=z&page=2",
+                &["min_monthly_income", "registered_after", "limit", "page"],
+            ),
+        ],
+    ),
+    (
+        "/v1/loans",
+        &[
+            ("customer_id=0", &["customer_id"]),
+            ("customer_id=abc", &["customer_id"]),
+            ("customer_id=9007199254740992", &["customer_id"]),
+            ("status=late", &["status"]),
+            ("status=Active", &["status"]),
+            ("min_amount=1,000", &["min_amount"]),
+            ("max_amount=-0.01", &["max_amount"]),
+            ("started_after=2026-01-01T00:00:00Z", &["started_after"]),
+            ("started_before=01-01-2026", &["started_before"]),
+            ("ending_after=2026-02-30", &["ending_after"]),
+            ("ending_before=-001-01-01", &["ending_before"]),
+            ("opened_after=yesterday", &["opened_after"]),
+            ("opened_before=2026-01-01T25:00:00Z", &["opened_before"]),
+            ("as_of=2026-01-01", &["as_of"]),
+        ],
+    ),
+    ("/v1/loans/1/repayments", &[("limit=x", &["limit"]), ("cursor=1", &["cursor"]), ("status=paid", &["status"])]),
+    ("/v1/loans/1/schedule", &[("as_of=2999-01-01", &["as_of"]), ("as_of=today", &["as_of"]), ("limit=5", &["limit"])]),
+    ("/v1/loans/1", &[("as_of=2026-01-01", &["as_of"])]),
+    ("/v1/customers/1", &[("fields=all", &["fields"])]),
+    ("/v1/customers/1/history", &[("limit=1000", &["limit"]), ("after=1", &["after"])]),
+    (
+        "/v1/events",
+        &[
+            ("after=-1", &["after"]),
+            ("after=9007199254740992", &["after"]),
+            ("limit=1001", &["limit"]),
+            ("cursor=c2", &["cursor"]),
+        ],
+    ),
 ];
 
 #[tokio::test]
@@ -228,7 +240,12 @@ async fn a_wrong_parameter_is_named() {
     for (path, cases) in WRONG {
         for (query, fields) in *cases {
             let answer = app.client.get(&format!("{path}?{query}")).await;
-            assert_eq!((answer.status, answer.wrong_fields()), (400, fields.to_vec()), "{path}?{query}: {}", answer.body);
+            assert_eq!(
+                (answer.status, answer.wrong_fields()),
+                (400, fields.to_vec()),
+                "{path}?{query}: {}",
+                answer.body
+            );
             assert_eq!(answer.header("content-type"), "application/problem+json");
         }
     }
@@ -242,7 +259,9 @@ async fn a_cursor_is_of_no_use_elsewhere() {
     let cursor = first.body["next_cursor"].as_str().expect("there are more");
     let next = listed(&app.client, &format!("/v1/loans?limit=3&min_amount=100&cursor={cursor}")).await;
     assert_eq!((ids(&first, "loan_id"), ids(&next, "loan_id")), (vec![2, 4], vec![3, 7, 1]));
-    for other in ["/v1/loans?", "/v1/loans?min_amount=101&", "/v1/loans?min_amount=100&status=active&", "/v1/customers?"] {
+    for other in
+        ["/v1/loans?", "/v1/loans?min_amount=101&", "/v1/loans?min_amount=100&status=active&", "/v1/customers?"]
+    {
         let answer = app.client.get(&format!("{other}cursor={cursor}")).await;
         assert_eq!((answer.status, answer.wrong_fields()), (400, vec!["cursor"]), "{other}");
     }

@@ -11,7 +11,7 @@ use crate::support::client::application;
 use crate::support::{Answer, Client, TestApp};
 
 /// A lakh at 12 % over 12 months: the interest of its first six months.
-const INTEREST_OF_SIX_MONTHS: &str = "4636.89";
+const INTEREST_OF_SIX_MONTHS: &str = "4801.37";
 
 fn today(app: &TestApp) -> NaiveDate {
     BusinessCalendar(app.config.store.business_utc_offset).today()
@@ -192,7 +192,10 @@ async fn a_schedule_tells_what_is_paid_on_time_and_what_late_now_and_on_a_past_d
     has(&then.body, &json!({ "as_of": first_due, "status": "active" }));
     let instalments = then.body["instalments"].as_array().unwrap();
     has(&instalments[0], &json!({ "status": "paid", "on_time": true }));
-    has(&instalments[1], &json!({ "status": "partly_paid", "paid": 1115.12, "left": 7769.76, "interest_paid": 921.15 }));
+    has(
+        &instalments[1],
+        &json!({ "status": "partly_paid", "paid": 1115.12, "left": 7769.76, "interest_paid": 921.15 }),
+    );
     has(&then.body["totals"], &json!({ "paid": 10_000, "overdue": 0 }));
     let before = shown(&app.client, &format!("{path}?as_of={started_on}")).await;
     has(&before.body["totals"], &json!({ "paid": 0, "overdue": 0 }));
@@ -208,19 +211,29 @@ async fn repayments_are_listed_with_those_that_were_reversed() {
         let repaid = changed(&app.client, repayment(loan, amount, started_on)).await;
         repayments.push(repaid.body["repayment_id"].clone());
     }
-    let reversal = Change::of_loan(loan, &format!("repayments/{}/reversal", repayments[1]), json!({ "reason": "bounced" }));
+    let reversal =
+        Change::of_loan(loan, &format!("repayments/{}/reversal", repayments[1]), json!({ "reason": "bounced" }));
     changed(&app.client, reversal).await;
 
     let path = format!("/v1/loans/{loan}/repayments");
     let all = shown(&app.client, &path).await;
     let items = all.body["items"].as_array().unwrap();
     assert_eq!(items.iter().map(|item| item["repayment_id"].clone()).collect::<Vec<_>>(), repayments);
-    has(&items[0], &json!({ "amount": 100, "interest": 100, "principal": 0, "paid_on": started_on, "reference": "UTR 7" }));
+    has(
+        &items[0],
+        &json!({ "amount": 100, "interest": 100, "principal": 0, "paid_on": started_on, "reference": "UTR 7" }),
+    );
     has(&items[0], &json!({ "reversed": false, "reversed_on": null, "reversal_reason": null }));
-    has(&items[1], &json!({ "amount": 200.5, "reversed": true, "reversed_on": today(&app), "reversal_reason": "bounced" }));
-    has(&shown(&app.client, &format!("/v1/loans/{loan}")).await.body, &json!({
-        "outstanding": 106_218.53, "repayments_count": 3, "repayments": items, "revision": 5,
-    }));
+    has(
+        &items[1],
+        &json!({ "amount": 200.5, "reversed": true, "reversed_on": today(&app), "reversal_reason": "bounced" }),
+    );
+    has(
+        &shown(&app.client, &format!("/v1/loans/{loan}")).await.body,
+        &json!({
+            "outstanding": 106_218.53, "repayments_count": 3, "repayments": items, "revision": 5,
+        }),
+    );
 
     let first = shown(&app.client, &format!("{path}?limit=2")).await;
     assert_eq!(first.body["items"].as_array().unwrap(), &items[..2]);

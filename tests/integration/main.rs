@@ -8,10 +8,12 @@
 
 mod as_of;
 mod audit;
+mod backtest;
 mod bad_input;
 mod chaos;
 mod concurrency;
 mod customer_details;
+mod decisions;
 mod deliveries;
 mod delivery;
 mod endpoints;
@@ -26,6 +28,7 @@ mod loan_shown;
 mod openapi;
 mod parking;
 mod plans;
+mod policies;
 mod process;
 mod projections_status;
 mod read_your_writes;

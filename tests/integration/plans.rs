@@ -22,7 +22,7 @@ const MAX_SORTED_ROWS: u64 = 100;
 /// For a page of 20: what an index hands out that another filter does not let through counts too.
 const MAX_ROWS_READ: i64 = 1000;
 
-/// Rows that this transaction has read: by scans of whole tables, and by indexes.
+/// Rows that this connection has read since it last told the counters: by scans of whole tables, and by indexes.
 async fn rows_read(connection: &mut PgConnection) -> (i64, i64) {
     sqlx::query_as(
         "select coalesce(sum(seq_tup_read), 0)::bigint, coalesce(sum(idx_tup_fetch), 0)::bigint
@@ -45,8 +45,10 @@ async fn examine(connection: &mut PgConnection, question: &Question) -> (Vec<Str
         wrong.push(format!("{}: {sorted} rows are sorted\n{plan}", question.name));
     }
     let mut transaction = connection.begin().await.unwrap();
+    let before = rows_read(&mut transaction).await;
     let executed = (question.statement)().execution(&mut *transaction).await.unwrap();
-    let (scanned, fetched) = rows_read(&mut transaction).await;
+    let after = rows_read(&mut transaction).await;
+    let (scanned, fetched) = (after.0 - before.0, after.1 - before.1);
     transaction.rollback().await.unwrap();
     if scanned > 0 || fetched > MAX_ROWS_READ {
         wrong.push(format!("{}: {scanned} rows scanned, {fetched} fetched\n{executed}", question.name));

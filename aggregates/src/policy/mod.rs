@@ -18,6 +18,8 @@ const STANDARD_1: &str = include_str!("../../../policies/standard-1.toml");
 const LITERAL_1: &str = include_str!("../../../policies/literal-1.toml");
 const FULL_PERCENT: u8 = 100;
 const MAX_ID_CHARS: usize = 64;
+/// Of a line that cannot be read.
+const MAX_SHOWN_CHARS: usize = 80;
 
 /// Which policy: enough to find it again and to see that it has not changed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -124,13 +126,22 @@ pub struct SyntaxError {
 
 impl SyntaxError {
     fn new(text: &str, path: Option<&str>, error: &toml::de::Error) -> Self {
-        let before = error.span().and_then(|span| text.get(..span.start));
-        let line = before.map(|before| format!("line {}", before.matches('\n').count() + 1));
-        // Where the text is no TOML at all, the path is a placeholder.
-        let field = path.filter(|path| *path != "." && *path != "?").map(str::to_owned);
-        let place: Vec<String> = line.into_iter().chain(field).collect();
-        let place = if place.is_empty() { "policy".to_owned() } else { place.join(", ") };
-        Self { place, problem: error.message().replace('\n', " ") }
+        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        let number = before.matches('\n').count();
+        // Where the text is no TOML at all, the path is a placeholder, and the line itself says more.
+        let field = path.filter(|path| *path != "." && *path != "?");
+        let place = match field {
+            Some(field) => format!("line {}, {field}", number + 1),
+            None => format!("line {}", number + 1),
+        };
+        let mut problem = error.message().replace('\n', " ");
+        if field.is_none()
+            && let Some(line) = text.lines().nth(number).map(str::trim).filter(|line| !line.is_empty())
+        {
+            let shown: String = line.chars().take(MAX_SHOWN_CHARS).collect();
+            problem = format!("{problem} in `{shown}`");
+        }
+        Self { place, problem }
     }
 }
 

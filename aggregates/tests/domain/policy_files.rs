@@ -134,7 +134,6 @@ fn a_field_is_named_with_its_place(#[case] line: &str, #[case] into: &str, #[cas
     assert!(refused.in_one_line().starts_with(expected), "{}", refused.in_one_line());
 }
 
-
 #[test]
 fn the_edges_of_every_bound_are_a_policy() {
     let text = changed("instalments_percent_of_income = 50", "instalments_percent_of_income = 100")

@@ -4,5 +4,8 @@
 mod read;
 mod row;
 
-pub use read::{Decision, Filter, ListedDecision, RecordedDecision, Span, batch, count, find, list};
+pub use read::{
+    Decision, Filter, ListedDecision, RecordedDecision, Span, batch, batch_statement, count, find, find_statement,
+    list, list_statement,
+};
 pub(crate) use row::Decisions;

@@ -4,7 +4,14 @@ use aggregates::ids::{CustomerId, DecisionId};
 use aggregates::policy::decision::{Assessment, Outcome};
 use chrono::{DateTime, NaiveDate, Utc};
 use rust_decimal::Decimal;
-use sqlx::{PgExecutor, Postgres, QueryBuilder};
+use sqlx::PgExecutor;
+
+use crate::keyset::{Key, KeyValue, Kind, Order, OrderColumn, Select};
+use crate::statement::Statement;
+use crate::{Projection, Target};
+
+/// The order in which decisions were taken.
+const AS_TAKEN: Order = &[OrderColumn("decided_at", Kind::Instant), OrderColumn("decision_id", Kind::Integer)];
 
 /// A decision with all that it was taken from.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
@@ -81,18 +88,35 @@ pub struct RecordedDecision {
     pub assessment: Assessment,
 }
 
+/// The statement of [`find`].
+#[must_use]
+pub fn find_statement(id: DecisionId) -> Statement {
+    Statement::new(
+        "select decision_id, customer_id, loan_id, decided_at, assessment
+         from read_models.decisions where decision_id = $1",
+    )
+    .bind(id.get())
+}
+
 /// A decision, `None` for an unknown one.
 ///
 /// # Errors
 /// When the database does not answer.
 pub async fn find(executor: impl PgExecutor<'_>, id: DecisionId) -> Result<Option<Decision>, sqlx::Error> {
-    sqlx::query_as(
-        "select decision_id, customer_id, loan_id, decided_at, assessment
-         from read_models.decisions where decision_id = $1",
-    )
-    .bind(id.get())
-    .fetch_optional(executor)
-    .await
+    find_statement(id).one(executor).await
+}
+
+/// The statement of [`list`].
+#[must_use]
+pub fn list_statement(filter: Filter, below: i64, limit: i64) -> Statement {
+    let columns = "decision_id, customer_id, loan_id, outcome,
+                   coalesce(assessment #>> '{reasons,0,code}', '') as reason,
+                   decided_at, as_of, policy_id, credit_score, loan_amount";
+    let mut select = Select::new(columns, Target::Live(Projection::Decisions));
+    select.compare("decision_id <", Some(below));
+    select.compare("customer_id =", filter.customer.map(CustomerId::get));
+    select.compare("outcome =", filter.outcome.map(Outcome::as_str));
+    select.ending(&format!("order by decision_id desc limit {limit}"))
 }
 
 /// Decisions with an id below `below`, the newest first, at most `limit`.
@@ -105,33 +129,13 @@ pub async fn list(
     below: i64,
     limit: i64,
 ) -> Result<Vec<ListedDecision>, sqlx::Error> {
-    let mut sql = QueryBuilder::<Postgres>::new(
-        "select decision_id, customer_id, loan_id, outcome, coalesce(assessment #>> '{reasons,0,code}', '') as reason,
-                decided_at, as_of, policy_id, credit_score, loan_amount
-         from read_models.decisions where decision_id < ",
-    );
-    sql.push_bind(below);
-    if let Some(customer) = filter.customer {
-        sql.push(" and customer_id = ").push_bind(customer.get());
-    }
-    if let Some(outcome) = filter.outcome {
-        sql.push(" and outcome = ").push_bind(outcome.as_str());
-    }
-    sql.push(" order by decision_id desc limit ").push_bind(limit);
-    sql.build_query_as().fetch_all(executor).await
+    list_statement(filter, below, limit).all(executor).await
 }
 
-fn push_span(sql: &mut QueryBuilder<'_, Postgres>, span: Span) {
-    sql.push(" where true");
-    if let Some(from) = span.from {
-        sql.push(" and decided_at >= ").push_bind(from);
-    }
-    if let Some(until) = span.until {
-        sql.push(" and decided_at < ").push_bind(until);
-    }
-    if let Some(customer) = span.customer {
-        sql.push(" and customer_id = ").push_bind(customer.get());
-    }
+fn narrow(select: &mut Select, span: Span) {
+    select.compare("decided_at >=", span.from);
+    select.compare("decided_at <", span.until);
+    select.compare("customer_id =", span.customer.map(CustomerId::get));
 }
 
 /// How many decisions there are.
@@ -139,9 +143,22 @@ fn push_span(sql: &mut QueryBuilder<'_, Postgres>, span: Span) {
 /// # Errors
 /// When the database does not answer.
 pub async fn count(executor: impl PgExecutor<'_>, span: Span) -> Result<i64, sqlx::Error> {
-    let mut sql = QueryBuilder::new("select count(*) from read_models.decisions");
-    push_span(&mut sql, span);
-    sql.build_query_scalar().fetch_one(executor).await
+    let mut select = Select::new("count(*)", Target::Live(Projection::Decisions));
+    narrow(&mut select, span);
+    let counted: Option<(i64,)> = select.ending("").one(executor).await?;
+    Ok(counted.map_or(0, |(count,)| count))
+}
+
+/// The statement of [`batch`].
+#[must_use]
+pub fn batch_statement(span: Span, behind: Option<(DateTime<Utc>, i64)>, limit: i64) -> Statement {
+    let columns = "decision_id, customer_id, decided_at, assessment";
+    let mut select = Select::new(columns, Target::Live(Projection::Decisions));
+    narrow(&mut select, span);
+    if let Some((decided_at, decision_id)) = behind {
+        select.behind(AS_TAKEN, &Key::new([KeyValue::Instant(decided_at), KeyValue::Integer(decision_id)]));
+    }
+    select.ending(&format!("order by decided_at, decision_id limit {limit}"))
 }
 
 /// The next decisions in the order in which they were taken, behind one of them, at most `limit`.
@@ -154,13 +171,5 @@ pub async fn batch(
     behind: Option<(DateTime<Utc>, i64)>,
     limit: i64,
 ) -> Result<Vec<RecordedDecision>, sqlx::Error> {
-    let mut sql =
-        QueryBuilder::new("select decision_id, customer_id, decided_at, assessment from read_models.decisions");
-    push_span(&mut sql, span);
-    if let Some((decided_at, decision_id)) = behind {
-        sql.push(" and (decided_at, decision_id) > (").push_bind(decided_at);
-        sql.push(", ").push_bind(decision_id).push(")");
-    }
-    sql.push(" order by decided_at, decision_id limit ").push_bind(limit);
-    sql.build_query_as().fetch_all(executor).await
+    batch_statement(span, behind, limit).all(executor).await
 }

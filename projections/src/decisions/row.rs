@@ -92,8 +92,8 @@ impl ReadModel for Decisions {
             Some(row.policy_digest.clone()),
             Some(row.credit_score.normalize().to_string()),
             Some(row.loan_amount.normalize().to_string()),
-            // An assessment always is JSON: its keys are strings, and its numbers are decimals.
-            serde_json::to_string(&row.assessment).ok(),
+            // Written as events are. An assessment always is JSON: its keys are strings, and its numbers are decimals.
+            serde_json::to_value(&row.assessment).ok().map(|assessment| assessment.to_string()),
         ]
     }
 }

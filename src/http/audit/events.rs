@@ -18,6 +18,12 @@ const MAX_LIMIT_EVENTS: i64 = 1000;
 
 /// Events of the log.
 #[derive(Serialize, ToSchema)]
+#[schema(examples(json!({"items": [{
+    "position": 1042, "recorded_at": "2026-11-24T09:30:00.123456+00:00", "customer_id": 301,
+    "aggregate_type": "customer", "aggregate_id": "301", "sequence": 3, "type": "PhoneNumberChanged", "version": "1.0",
+    "data": {"customer_id": 301, "personal": {"phone_number": "9876543210"}, "changed_at": "2026-11-24T09:30:00Z"},
+    "metadata": {"customer_id": "301", "request_id": "checkout-7f3a"}, "summary": "The phone number changed.",
+}], "next_after": 1042, "more": false})))]
 pub(super) struct EventList {
     items: Vec<Event>,
     /// Read on behind this position: the last event's, or `after` again where nothing came.

@@ -15,6 +15,12 @@ use crate::http::queries::{PathText, path_id};
 
 /// A page of a stream's events.
 #[derive(Serialize, ToSchema)]
+#[schema(examples(json!({"items": [{
+    "position": 1042, "recorded_at": "2026-11-24T09:30:00.123456+00:00", "customer_id": 301,
+    "aggregate_type": "customer", "aggregate_id": "301", "sequence": 3, "type": "PhoneNumberChanged", "version": "1.0",
+    "data": {"customer_id": 301, "personal": {"phone_number": "9876543210"}, "changed_at": "2026-11-24T09:30:00Z"},
+    "metadata": {"customer_id": "301", "request_id": "checkout-7f3a"}, "summary": "The phone number changed.",
+}], "next_cursor": null})))]
 pub(super) struct History {
     items: Vec<Event>,
     /// Continues behind the last item; null on the last page.

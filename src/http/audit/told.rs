@@ -8,12 +8,6 @@ use crate::audit::Told;
 
 /// An event of the log.
 #[derive(Serialize, ToSchema)]
-#[schema(as = Event, examples(json!({
-    "position": 1042, "recorded_at": "2026-11-24T09:30:00.123456+00:00", "customer_id": 301,
-    "aggregate_type": "customer", "aggregate_id": "301", "sequence": 3, "type": "PhoneNumberChanged", "version": "1.0",
-    "data": {"customer_id": 301, "personal": {"phone_number": "9876543210"}, "changed_at": "2026-11-24T09:30:00Z"},
-    "metadata": {"customer_id": "301", "request_id": "checkout-7f3a"}, "summary": "The phone number changed.",
-})))]
 pub(super) struct Event {
     /// Its place in the log, strictly rising, with gaps.
     position: i64,

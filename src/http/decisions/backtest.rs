@@ -145,8 +145,7 @@ fn asked(api: &Api, body: &JsonBody) -> Result<Asked, Problem> {
     let until = fields.optional("decided_before", request.decided_before, None, moment);
     let customer =
         fields.optional("customer_id", request.customer_id, None, |id| integer::<i64, CustomerId>(id).map(Some));
-    let examples =
-        fields.optional("examples", request.examples, Examples(DEFAULT_EXAMPLES), integer::<i64, Examples>);
+    let examples = fields.optional("examples", request.examples, Examples(DEFAULT_EXAMPLES), integer::<i64, Examples>);
     let (Some(id), Some(text), Some(from), Some(until), Some(customer), Some(Examples(examples))) =
         (id, text, from, until, customer, examples)
     else {

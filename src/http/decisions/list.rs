@@ -14,7 +14,7 @@ use crate::http::Api;
 use crate::http::application::ReasonCode;
 use crate::http::consistency::Fresh;
 use crate::http::number::Number;
-use crate::http::parameters::{Page, Parameters, cursor};
+use crate::http::parameters::Parameters;
 use crate::http::problem::{Problem, ProblemDocument};
 use crate::http::queries::{PathText, path_id};
 
@@ -168,16 +168,16 @@ pub(super) async fn list(
     mut parameters: Parameters,
 ) -> Result<Json<DecisionList>, Problem> {
     let filter = filter(&mut parameters)?;
-    let Page { after, limit } = parameters.page()?;
+    let page = parameters.page()?;
     parameters.finish()?;
     must_be_filled(&api).await?;
-    let below = if after == 0 { i64::MAX } else { after };
-    let mut found = decisions::list(&api.read_models, filter, below, limit + 1).await?;
+    let below = if page.after == 0 { i64::MAX } else { page.after };
+    let mut found = decisions::list(&api.read_models, filter, below, page.limit + 1).await?;
     fresh.confirm(&api)?;
-    let fitting = usize::try_from(limit).unwrap_or(usize::MAX);
+    let fitting = usize::try_from(page.limit).unwrap_or(usize::MAX);
     let there_are_more = found.len() > fitting;
     found.truncate(fitting);
-    let next_cursor = found.last().filter(|_| there_are_more).map(|last| cursor(last.decision_id));
+    let next_cursor = found.last().filter(|_| there_are_more).map(|last| page.cursor(last.decision_id));
     Ok(Json(DecisionList { items: found.into_iter().map(DecisionItem::from).collect(), next_cursor }))
 }
 

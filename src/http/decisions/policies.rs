@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use super::explained::version;
 use crate::http::Api;
 use crate::http::number::Number;
-use crate::http::parameters::{Page, Parameters, cursor};
+use crate::http::parameters::Parameters;
 use crate::http::problem::{Problem, ProblemDocument};
 use crate::http::queries::PathText;
 use crate::policies::{KnownPolicy, Policies};
@@ -165,13 +165,13 @@ fn document(policies: &Policies, KnownPolicy { policy, shipped }: &KnownPolicy) 
     ),
     responses((status = 200, description = "A page of them.", body = PolicyList)))]
 pub(super) async fn list(State(api): State<Api>, mut parameters: Parameters) -> Result<Json<PolicyList>, Problem> {
-    let Page { after, limit } = parameters.page()?;
+    let paging = parameters.page()?;
     parameters.finish()?;
-    let mut behind = (1..).zip(api.policies.all()).filter(|(number, _)| *number > after).peekable();
-    let fitting = usize::try_from(limit).unwrap_or(usize::MAX);
+    let mut behind = (1..).zip(api.policies.all()).filter(|(number, _)| *number > paging.after).peekable();
+    let fitting = usize::try_from(paging.limit).unwrap_or(usize::MAX);
     let page: Vec<(i64, &KnownPolicy)> = behind.by_ref().take(fitting).collect();
     let there_are_more = behind.peek().is_some();
-    let next_cursor = page.last().filter(|_| there_are_more).map(|(number, _)| cursor(*number));
+    let next_cursor = page.last().filter(|_| there_are_more).map(|(number, _)| paging.cursor(*number));
     let items = page.into_iter().map(|(_, known)| document(&api.policies, known)).collect();
     Ok(Json(PolicyList { items, next_cursor }))
 }

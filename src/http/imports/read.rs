@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use super::document::{Import, ImportList};
 use super::import_id;
 use crate::http::Api;
-use crate::http::parameters::{Page, Parameters, cursor};
+use crate::http::parameters::Parameters;
 use crate::http::problem::{Problem, ProblemDocument};
 use crate::http::queries::PathText;
 use crate::import::jobs::Cancelled;
@@ -23,10 +23,10 @@ use crate::import::jobs::Cancelled;
     ),
     responses((status = 200, description = "A page of them.", body = ImportList)))]
 pub(super) async fn list(State(api): State<Api>, mut parameters: Parameters) -> Result<Json<ImportList>, Problem> {
-    let Page { after, limit } = parameters.page()?;
+    let page = parameters.page()?;
     parameters.finish()?;
-    let found = api.imports.list(Some(after).filter(|before| *before > 0), limit).await?;
-    let next_cursor = found.items.last().filter(|_| found.more).map(|last| cursor(last.id));
+    let found = api.imports.list(Some(page.after).filter(|before| *before > 0), page.limit).await?;
+    let next_cursor = found.items.last().filter(|_| found.more).map(|last| page.cursor(last.id));
     Ok(Json(ImportList { items: found.items.into_iter().map(Import::from).collect(), next_cursor }))
 }
 

@@ -12,7 +12,7 @@ use super::accept::prefers_csv;
 use super::document::{Reject, RejectList};
 use super::import_id;
 use crate::http::Api;
-use crate::http::parameters::{Page, Parameters, cursor};
+use crate::http::parameters::{Page, Parameters};
 use crate::http::problem::{Problem, ProblemDocument};
 use crate::http::queries::PathText;
 use crate::import::jobs::Imports;
@@ -73,9 +73,8 @@ pub(super) async fn rejects(
 }
 
 async fn json(imports: &Imports, id: i64, kind: Option<NoticeKind>, page: Page) -> Result<Response, Problem> {
-    let Page { after, limit } = page;
-    let found = imports.notices(id, kind, after, limit).await?;
-    let next_cursor = found.items.last().filter(|_| found.more).map(|(number, _)| cursor(*number));
+    let found = imports.notices(id, kind, page.after, page.limit).await?;
+    let next_cursor = found.items.last().filter(|_| found.more).map(|(number, _)| page.cursor(*number));
     let items = found.items.into_iter().map(|(_, notice)| Reject::from(notice)).collect();
     Ok(Json(RejectList { items, next_cursor }).into_response())
 }

@@ -177,7 +177,11 @@ pub(in crate::http) fn past_day(text: &str, today: NaiveDate) -> Result<NaiveDat
 }
 
 /// What was known of a customer on a day, from the log; `None` where there is no such customer.
-pub(in crate::http) async fn past_profile(api: &Api, customer: CustomerId, day: NaiveDate) -> Result<Option<CreditProfile>, Problem> {
+pub(in crate::http) async fn past_profile(
+    api: &Api,
+    customer: CustomerId,
+    day: NaiveDate,
+) -> Result<Option<CreditProfile>, Problem> {
     match profile_as_of(&api.replay.log, customer, day, api.calendar).await? {
         Known::Profile(profile) => Ok(Some(profile)),
         Known::Later(since) => Err(Problem::not_yet_a_customer(customer, day, since)),
@@ -216,7 +220,10 @@ impl From<score::ScoreRule> for ScoreRule {
 }
 
 /// A component with what it was measured from.
-pub(in crate::http) fn explained(Component { name, weight, points }: Component, standing: &CreditStanding) -> ScoreComponent {
+pub(in crate::http) fn explained(
+    Component { name, weight, points }: Component,
+    standing: &CreditStanding,
+) -> ScoreComponent {
     let amount = |amount: Decimal| Number(amount);
     let (name, inputs) = match name {
         score::ComponentName::OnTime => {

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use super::{OneCustomer, ProjectionName, one_customer, projection};
 use crate::http::Api;
 use crate::http::body::JsonBody;
-use crate::http::parameters::{Page, Parameters, cursor};
+use crate::http::parameters::Parameters;
 use crate::http::problem::{Problem, ProblemDocument};
 use crate::http::queries::PathText;
 
@@ -87,11 +87,13 @@ pub(super) async fn parked(
     mut parameters: Parameters,
 ) -> Result<Json<ParkedList>, Problem> {
     let target = Target::Live(projection(&name)?);
-    let Page { after, limit } = parameters.page()?;
+    let page = parameters.page()?;
     parameters.finish()?;
-    let found = parked_customers::list(&api.read_models, target, after, i64::MAX, limit).await?;
-    let is_full = i64::try_from(found.len()) == Ok(limit);
-    let next_cursor = found.last().filter(|_| is_full).map(|last| cursor(last.customer_id));
+    let mut found = parked_customers::list(&api.read_models, target, page.after, i64::MAX, page.limit + 1).await?;
+    let fitting = usize::try_from(page.limit).unwrap_or(usize::MAX);
+    let there_are_more = found.len() > fitting;
+    found.truncate(fitting);
+    let next_cursor = found.last().filter(|_| there_are_more).map(|last| page.cursor(last.customer_id));
     Ok(Json(ParkedList { items: found.into_iter().map(Parked::from).collect(), next_cursor }))
 }
 

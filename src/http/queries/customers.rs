@@ -20,6 +20,10 @@ use crate::http::problem::{Problem, ProblemDocument};
 
 /// A page of customers.
 #[derive(Serialize, ToSchema)]
+#[schema(examples(json!({"items": [{
+    "customer_id": 301, "first_name": "Asha", "last_name": "Rao", "phone_number": "9876543210",
+    "monthly_income": 50000, "approved_limit": 1800000, "registered_at": "2026-11-24T09:30:00+00:00",
+}], "next_cursor": "c2~5f0c4a1be0d7~301"})))]
 pub(super) struct CustomerList {
     items: Vec<ListedCustomer>,
     /// Continues behind the last item, under the same filters; null on the last page.
@@ -28,10 +32,6 @@ pub(super) struct CustomerList {
 
 /// A customer in a list.
 #[derive(Serialize, ToSchema)]
-#[schema(examples(json!({
-    "customer_id": 301, "first_name": "Asha", "last_name": "Rao", "phone_number": "9876543210",
-    "monthly_income": 50000, "approved_limit": 1800000, "registered_at": "2026-11-24T09:30:00+00:00",
-})))]
 struct ListedCustomer {
     customer_id: i64,
     first_name: String,
@@ -126,10 +126,10 @@ fn filter(api: &Api, parameters: &mut Parameters) -> CustomerFilter {
 /// income (then limit), limit, registration; without any it is that of the ids. It is ascending.
 #[utoipa::path(get, path = "/v1/customers", tag = "customers",
     params(
-        ("phone_number" = Option<String>, Query, description = "Whose number it is.", example = "9876543210"),
-        ("min_monthly_income" = Option<Number>, Query, description = "Rupees; included.", example = 40000),
-        ("max_monthly_income" = Option<Number>, Query, description = "Rupees; included.", example = 60000),
-        ("min_approved_limit" = Option<Number>, Query, description = "Rupees; included.", example = 1000000),
+        ("phone_number" = Option<String>, Query, pattern = "^[0-9]{5,15}$", description = "Whose number it is.", example = "9876543210"),
+        ("min_monthly_income" = Option<Number>, Query, minimum = 0, description = "Rupees; included.", example = 40000),
+        ("max_monthly_income" = Option<Number>, Query, minimum = 0, description = "Rupees; included.", example = 60000),
+        ("min_approved_limit" = Option<Number>, Query, minimum = 0, description = "Rupees; included.", example = 1000000),
         ("registered_after" = Option<String>, Query, description = "At this moment (RFC 3339) or later; a day stands \
             for its beginning, as the business counts days.", example = "2026-01-01"),
         ("registered_before" = Option<String>, Query, description = "Before this moment (RFC 3339); a day stands for \

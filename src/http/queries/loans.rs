@@ -19,6 +19,11 @@ use crate::http::problem::Problem;
 
 /// A page of loans.
 #[derive(Serialize, ToSchema)]
+#[schema(examples(json!({"items": [{
+    "loan_id": 783, "customer_id": 301, "status": "active", "loan_amount": 100000, "interest_rate": 12,
+    "monthly_installment": 8884.88, "tenure": 12, "started_on": "2026-11-24", "ends_on": "2027-11-24",
+    "next_due_on": "2026-12-24", "opened_at": "2026-11-24T09:30:00+00:00",
+}], "next_cursor": "c2~5f0c4a1be0d7~783"})))]
 pub(super) struct LoanList {
     items: Vec<ListedLoan>,
     /// Continues behind the last item, under the same filters; null on the last page.
@@ -27,11 +32,6 @@ pub(super) struct LoanList {
 
 /// A loan in a list.
 #[derive(Serialize, ToSchema)]
-#[schema(examples(json!({
-    "loan_id": 783, "customer_id": 301, "status": "active", "loan_amount": 100000, "interest_rate": 12,
-    "monthly_installment": 8884.88, "tenure": 12, "started_on": "2026-11-24", "ends_on": "2027-11-24",
-    "next_due_on": "2026-12-24", "opened_at": "2026-11-24T09:30:00+00:00",
-})))]
 struct ListedLoan {
     loan_id: i64,
     customer_id: i64,
@@ -115,13 +115,13 @@ fn status(text: &str) -> Result<loan::LoanStatus, Invalid> {
     params(
         ("customer_id" = Option<i64>, Query, description = "Who borrows.", example = 301),
         ("status" = Option<LoanStatus>, Query, description = "How they stand today.", example = "overdue"),
-        ("min_amount" = Option<Number>, Query, description = "Rupees lent; included.", example = 50000),
-        ("max_amount" = Option<Number>, Query, description = "Rupees lent; included.", example = 500000),
-        ("started_after" = Option<String>, Query, description = "Granted on this day or later.", example = "2026-01-01"),
-        ("started_before" = Option<String>, Query, description = "Granted before this day.", example = "2027-01-01"),
-        ("ending_after" = Option<String>, Query, description = "With the last due date on this day or later.",
+        ("min_amount" = Option<Number>, Query, minimum = 0, description = "Rupees lent; included.", example = 50000),
+        ("max_amount" = Option<Number>, Query, minimum = 0, description = "Rupees lent; included.", example = 500000),
+        ("started_after" = Option<String>, Query, format = Date, description = "Granted on this day or later.", example = "2026-01-01"),
+        ("started_before" = Option<String>, Query, format = Date, description = "Granted before this day.", example = "2027-01-01"),
+        ("ending_after" = Option<String>, Query, format = Date, description = "With the last due date on this day or later.",
          example = "2026-12-01"),
-        ("ending_before" = Option<String>, Query, description = "With the last due date before this day.",
+        ("ending_before" = Option<String>, Query, format = Date, description = "With the last due date before this day.",
          example = "2030-01-01"),
         ("opened_after" = Option<String>, Query, description = "Opened or taken over at this moment (RFC 3339) or \
             later; a day stands for its beginning, as the business counts days.", example = "2026-01-01"),

@@ -21,6 +21,11 @@ const ORDER: Order = &[OrderColumn("place", Kind::Integer)];
 
 /// A page of a loan's repayments.
 #[derive(Serialize, ToSchema)]
+#[schema(examples(json!({"items": [{
+    "repayment_id": 41, "amount": 8884.88, "interest": 1000, "principal": 7884.88, "paid_on": "2026-12-20",
+    "reference": "UTR 2026-00017", "settles_loan_early": false, "interest_waived": 0,
+    "received_at": "2026-12-20T09:30:00+00:00", "reversed": false, "reversed_on": null, "reversal_reason": null,
+}], "next_cursor": null})))]
 pub(super) struct RepaymentList {
     items: Vec<Repayment>,
     /// Continues behind the last item; null on the last page.
@@ -29,11 +34,7 @@ pub(super) struct RepaymentList {
 
 /// A repayment, and how it is split by what is known now.
 #[derive(Serialize, ToSchema)]
-#[schema(examples(json!({
-    "repayment_id": 41, "amount": 8884.88, "interest": 1000, "principal": 7884.88, "paid_on": "2026-12-20",
-    "reference": "UTR 2026-00017", "settles_loan_early": false, "interest_waived": 0,
-    "received_at": "2026-12-20T09:30:00+00:00", "reversed": false, "reversed_on": null, "reversal_reason": null,
-})))]
+#[schema(as = RecordedRepayment)]
 pub(super) struct Repayment {
     repayment_id: i64,
     /// Rupees: `interest` and `principal` together.

@@ -43,6 +43,7 @@ pub(super) struct Schedule {
 
 /// An instalment, and what is paid of it.
 #[derive(Serialize, ToSchema)]
+#[schema(as = ScheduledInstalment)]
 struct Instalment {
     /// 1 for the first month.
     number: u16,
@@ -77,6 +78,7 @@ struct Instalment {
 
 /// Sums over all instalments, in rupees.
 #[derive(Serialize, ToSchema)]
+#[schema(as = ScheduleTotals)]
 struct Totals {
     amount: Number,
     interest: Number,
@@ -155,7 +157,7 @@ impl Schedule {
 #[utoipa::path(get, path = "/v1/loans/{loan_id}/schedule", tag = "loans",
     params(
         ("loan_id" = i64, Path, description = "The loan.", example = 783),
-        ("as_of" = Option<String>, Query, description = "The day to tell it for, today unless told, and not later: by \
+        ("as_of" = Option<String>, Query, format = Date, description = "The day to tell it for, today unless told, and not later: by \
             what is known now of the repayments made until then.", example = "2026-11-24"),
     ),
     responses(

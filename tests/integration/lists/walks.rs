@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
 use sqlx::PgPool;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -71,10 +70,7 @@ async fn walk(client: &Client, path: &str, id: &str) -> Vec<i64> {
     while let Some(page) = next {
         let answer = listed(client, &page).await;
         let found = ids(&answer, id);
-        next = match &answer.body["next_cursor"] {
-            Value::String(cursor) => Some(format!("{first}&cursor={cursor}")),
-            _ => None,
-        };
+        next = answer.body["next_cursor"].as_str().map(|cursor| format!("{first}&cursor={cursor}"));
         assert!(found.len() == LIMIT || next.is_none(), "only the last page is not full");
         seen.extend(found);
     }
@@ -95,13 +91,19 @@ async fn every_page_is_walked_once_while_others_write() {
     let writer = writes(pool.clone(), stop.clone());
     let customers = [
         ("", "true", "customer_id"),
-        ("?min_monthly_income=2000&max_monthly_income=4000", "monthly_income between 2000 and 4000", "monthly_income, approved_limit, customer_id"),
+        (
+            "?min_monthly_income=2000&max_monthly_income=4000",
+            "monthly_income between 2000 and 4000",
+            "monthly_income, approved_limit, customer_id",
+        ),
         ("?min_approved_limit=100000", "approved_limit >= 100000", "approved_limit, customer_id"),
         ("?registered_after=2026-01-02", "registered_at >= '2026-01-02Z'", "registered_at, customer_id"),
     ];
     for (query, filter, order) in customers {
         let seen = walk(&app.client, &format!("/v1/customers{query}"), "customer_id").await;
-        let sql = format!("select customer_id from read_models.customers where customer_id % 10 = 0 and {filter} order by {order}");
+        let sql = format!(
+            "select customer_id from read_models.customers where customer_id % 10 = 0 and {filter} order by {order}"
+        );
         assert_walked(&seen, &expected(&pool, &sql).await, query);
     }
     let loans = [

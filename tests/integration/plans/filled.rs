@@ -1,11 +1,11 @@
-//! Read models of a large lender: 300,000 customers and a million loans, made up by PostgreSQL itself.
+//! Read models of a large lender: 300,000 customers, a million loans and as many decisions, made up by PostgreSQL itself.
 
 use aggregates::profile::CreditProfile;
 use sqlx::PgPool;
 
 use crate::support::sql::execute;
 
-/// A customer of whom everything is asked: it has as many loans as a customer may ever have.
+/// A customer of whom everything is asked: it has far more loans than others.
 pub(super) const CUSTOMER: i64 = 4_242;
 /// Its loans: the first ones.
 pub(super) const LOANS_OF_CUSTOMER: i64 = 2_000;
@@ -16,7 +16,7 @@ pub(super) const LOANS: i64 = 1_000_000;
 pub(super) async fn fill(pool: &PgPool) {
     let indexes: Vec<(String, String)> = sqlx::query_as(
         "select indexname::text, indexdef from pg_indexes
-         where schemaname = 'read_models' and tablename in ('customers', 'loans') and indexname !~ '_pkey$'",
+         where schemaname = 'read_models' and tablename in ('customers', 'loans', 'decisions') and indexname !~ '_pkey$'",
     )
     .fetch_all(pool)
     .await
@@ -24,13 +24,17 @@ pub(super) async fn fill(pool: &PgPool) {
     let dropped: String = indexes.iter().map(|(name, _)| format!("drop index read_models.{name};")).collect();
     let made: Vec<_> = indexes.into_iter().map(|(_, definition)| definition).collect();
     execute(pool, &dropped).await;
-    let (customers, loans) = (customers(), loans());
-    tokio::join!(execute(pool, &customers), execute(pool, &loans));
+    let (loans, others) = (loans(), customers() + ";" + &decisions());
+    tokio::join!(execute(pool, &loans), execute(pool, &others));
     // Two at a time: the machine that runs this has two cores.
     let (one, other) = made.split_at(made.len() / 2);
     let (one, other) = (make(one), make(other));
     tokio::join!(execute(pool, &one), execute(pool, &other));
-    execute(pool, "analyze read_models.customers; analyze read_models.loans; analyze read_models.credit_profiles").await;
+    execute(
+        pool,
+        "analyze read_models.customers, read_models.loans, read_models.credit_profiles, read_models.decisions",
+    )
+    .await;
     let profile = serde_json::to_string(&profile()).unwrap();
     sqlx::query("update read_models.credit_profiles set profile = $1::json where customer_id = $2")
         .bind(profile)
@@ -83,6 +87,22 @@ fn loans() -> String {
                               case when id % 3 = 0 then null
                                    when id % 50 = 1 then current_date - (id % 400 + 1)::integer
                                    else current_date + (id % 30)::integer end as next_due_on) terms;
+         select pg_stat_force_next_flush()"
+    )
+}
+
+/// As many as loans; one in twenty is a decline.
+fn decisions() -> String {
+    format!(
+        "insert into read_models.decisions
+             (decision_id, customer_id, loan_id, outcome, decided_at, as_of, policy_id, policy_digest, credit_score,
+              loan_amount, assessment)
+         select id, case when id <= {LOANS_OF_CUSTOMER} then {CUSTOMER} else 1 + (id * 7907) % {CUSTOMERS} end,
+                case when id % 20 > 0 then id end, case when id % 20 > 0 then 'approved' else 'declined' end,
+                timestamptz '2020-01-01 00:00Z' + id * interval '3 minutes', date '2020-01-01' + (id / 480)::integer,
+                'standard-1', repeat('0', 64), 50 + id % 50, 1000 + (id * 104729) % 2000000,
+                '{{\"reasons\": [{{\"code\": \"within_policy\"}}]}}'
+         from generate_series(1::bigint, {LOANS}) as id;
          select pg_stat_force_next_flush()"
     )
 }

@@ -1,22 +1,28 @@
 //! Everything that can be asked of the read models: the statement behind it, and how a client asks for it.
 
-use aggregates::ids::{CustomerId, LoanId};
+use aggregates::ids::{CustomerId, DecisionId, LoanId};
 use aggregates::loan::LoanStatus;
 use aggregates::money::Money;
 use aggregates::person::PhoneNumber;
+use aggregates::policy::decision::Outcome;
 use chrono::{NaiveDate, NaiveTime, Utc};
 use projections::bounds::Bounds;
 use projections::customers::CustomerFilter;
+use projections::decisions::{Filter, Span};
 use projections::keyset::{Key, KeyValue, Kind, OrderColumn, PageOf};
 use projections::loans::LoanFilter;
 use projections::statement::Statement;
-use projections::{credit_profiles, customers, loans};
+use projections::{credit_profiles, customers, decisions, loans};
 use serde_json::Value;
 
 use super::filled::{CUSTOMER, CUSTOMERS, LOANS};
 use crate::support::client::application;
 
 const PAGE: u16 = 20;
+/// Decisions that a backtest reads at a time are more; what matters is the way to them.
+const BATCH: i64 = 100;
+/// A customer with as many loans as most.
+const BORROWER: i64 = 17;
 
 /// How a client asks.
 pub(super) enum Asked {
@@ -35,6 +41,7 @@ pub(super) struct Question {
 /// All of them.
 pub(super) fn questions() -> Vec<Question> {
     let mut all = lookups();
+    all.extend(of_decisions());
     for query in CUSTOMER_LISTS {
         all.extend(customer_list(query));
     }
@@ -68,21 +75,68 @@ fn lookups() -> Vec<Question> {
         lookup(get(format!("/view-loan/{}", loan())), "a loan and its borrower", || {
             loans::find_with_borrower_statement(loan())
         }),
-        lookup(get(format!("/view-loans/{CUSTOMER}")), "a customer's current loans", || {
-            loans::current_of_statement(customer(), today())
+        lookup(get(format!("/view-loans/{BORROWER}")), "a customer's current loans", || {
+            loans::current_of_statement(CustomerId::try_from(BORROWER).unwrap(), today())
         }),
         lookup(None, "whether there is a customer", || customers::exists_statement(customer())),
         lookup(get(format!("/v1/customers/{CUSTOMER}")), "a customer", || customers::find_statement(customer())),
         lookup(get(format!("/v1/loans/{}", loan())), "a loan", || loans::find_statement(loan())),
         lookup(get(format!("/v1/loans/{}/schedule", loan())), "a loan's schedule", || loans::find_statement(loan())),
-        lookup(get(format!("/v1/loans/{}/repayments", loan())), "a loan's repayments", || {
-            loans::find_statement(loan())
-        }),
+        lookup(
+            get(format!("/v1/loans/{}/repayments", loan())),
+            "a loan's repayments",
+            || loans::find_statement(loan()),
+        ),
         lookup(get(format!("/v1/customers/{CUSTOMER}/credit-score")), "a credit profile", || {
             credit_profiles::find_statement(customer())
         }),
         lookup(Some(eligibility), "eligibility", || credit_profiles::find_statement(customer())),
     ]
+}
+
+/// Decisions are told of, listed, and taken again by backtests.
+fn of_decisions() -> Vec<Question> {
+    let mut all = vec![Question {
+        name: "a decision".to_owned(),
+        statement: Box::new(|| decisions::find_statement(DecisionId::try_from(LOANS / 2).unwrap())),
+        asked: None,
+    }];
+    let lists = [
+        (String::new(), Filter::default()),
+        (format!("customer_id={CUSTOMER}"), Filter { customer: Some(customer()), outcome: None }),
+        ("outcome=approved".to_owned(), Filter { customer: None, outcome: Some(Outcome::Approved) }),
+        ("outcome=declined".to_owned(), Filter { customer: None, outcome: Some(Outcome::Declined) }),
+        (
+            format!("customer_id={CUSTOMER}&outcome=declined"),
+            Filter { customer: Some(customer()), outcome: Some(Outcome::Declined) },
+        ),
+    ];
+    for (query, filter) in lists {
+        for below in [i64::MAX, LOANS / 2, 1] {
+            all.push(Question {
+                name: format!("decisions, {query}, below {below}"),
+                statement: Box::new(move || decisions::list_statement(filter, below, i64::from(PAGE) + 1)),
+                asked: (below == i64::MAX).then(|| Asked::Get(format!("/v1/decisions?{query}"))),
+            });
+        }
+    }
+    let from = instant("from=2024-01-01", "from");
+    let until = instant("until=2024-02-01", "until");
+    let spans = [
+        ("all", Span::default()),
+        ("a stretch of time", Span { from, until, customer: None }),
+        ("a customer's", Span { customer: CustomerId::try_from(BORROWER).ok(), ..Span::default() }),
+    ];
+    for (what, span) in spans {
+        for behind in [None, instant("at=2024-01-15", "at").map(|at| (at, LOANS / 2))] {
+            all.push(Question {
+                name: format!("decisions to be taken again, {what}, behind {behind:?}"),
+                statement: Box::new(move || decisions::batch_statement(span, behind, BATCH)),
+                asked: None,
+            });
+        }
+    }
+    all
 }
 
 /// Filters of customers, as a client writes them.
@@ -162,15 +216,9 @@ fn instant(query: &str, name: &str) -> Option<chrono::DateTime<Utc>> {
 fn customer_filter(query: &str) -> CustomerFilter {
     CustomerFilter {
         phone_number: value(query, "phone_number").map(|text| PhoneNumber::try_from(text).unwrap()),
-        monthly_income: Bounds {
-            from: amount(query, "min_monthly_income"),
-            to: amount(query, "max_monthly_income"),
-        },
+        monthly_income: Bounds { from: amount(query, "min_monthly_income"), to: amount(query, "max_monthly_income") },
         min_approved_limit: amount(query, "min_approved_limit"),
-        registered_at: Bounds {
-            from: instant(query, "registered_after"),
-            to: instant(query, "registered_before"),
-        },
+        registered_at: Bounds { from: instant(query, "registered_after"), to: instant(query, "registered_before") },
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::process::{Child, ChildStdout, Command};
 use super::wait::PATIENCE;
 
 /// What the environment may name, and no test means.
-const OF_THE_ENVIRONMENT: [&str; 8] = [
+const OF_THE_ENVIRONMENT: [&str; 9] = [
     "DATABASE_URL",
     "READ_DATABASE_URL",
     "NATS_URL",
@@ -19,6 +19,7 @@ const OF_THE_ENVIRONMENT: [&str; 8] = [
     "HTTP_ADDR",
     "ROLES",
     "POLICY",
+    "POLICIES_DIR",
     "BUSINESS_UTC_OFFSET",
 ];
 
