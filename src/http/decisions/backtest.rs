@@ -54,7 +54,7 @@ pub(super) struct BacktestRequest<'a> {
     decided_before: Field<'a>,
     /// Decisions over this customer's applications alone.
     #[serde(borrow)]
-    #[schema(value_type = Option<i64>, minimum = 1)]
+    #[schema(value_type = Option<i64>, minimum = 1, maximum = 9_007_199_254_740_991_u64)]
     customer_id: Field<'a>,
     /// How many decisions that would fall otherwise are listed each way.
     #[serde(borrow)]
@@ -104,6 +104,8 @@ struct Asked {
             (Line<'static> = "application/x-ndjson"),
         )),
         (status = 404, description = "There is no such policy.", body = ProblemDocument,
+         content_type = "application/problem+json"),
+        (status = 409, description = "Another backtest runs in this process.", body = ProblemDocument,
          content_type = "application/problem+json"),
     ))]
 pub(super) async fn backtest(
