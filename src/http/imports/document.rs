@@ -118,6 +118,18 @@ impl From<jobs::Import> for Import {
 
 /// A page of imports, the newest first.
 #[derive(Serialize, ToSchema)]
+#[schema(examples(json!({"items": [{
+    "id": 12, "state": "done", "dry_run": false, "cancel_requested": false,
+    "customers": {
+        "name": "customer_data.xlsx", "bytes": 21504,
+        "read": 300, "imported": 299, "renumbered": 0, "unchanged": 0, "rejected": 1,
+    },
+    "loans": null,
+    "progress": {"stage": "customers", "rows_done": 300, "rows_total": 300, "rows_per_second": 2800},
+    "warnings": 0, "error": null,
+    "created_at": "2026-03-31T09:30:00+00:00", "started_at": "2026-03-31T09:30:01+00:00",
+    "ended_at": "2026-03-31T09:30:02+00:00",
+}], "next_cursor": "c1.12"})))]
 pub(super) struct ImportList {
     pub(super) items: Vec<Import>,
     /// Continues the list; null on its last page.
@@ -155,6 +167,10 @@ impl From<Notice> for Reject {
 
 /// A page of rejects and warnings, in the order of the rows.
 #[derive(Serialize, ToSchema)]
+#[schema(examples(json!({"items": [{
+    "kind": "reject", "workbook": "loan_data.xlsx", "sheet": "Sheet1", "row": 17, "column": "Loan Amount",
+    "reason": "must not be negative (found '-5')",
+}], "next_cursor": null})))]
 pub(super) struct RejectList {
     pub(super) items: Vec<Reject>,
     /// Continues the list; null on its last page.
