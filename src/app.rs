@@ -111,6 +111,7 @@ impl App {
         let connections = config.store.database_connections;
         let databases = Databases::connect(&servers.database_url, &servers.read_database_url, connections).await?;
         migrate(&databases.log, &databases.read_models).await?;
+        policies.must_be_unchanged(&databases.read_models).await?;
         let log = EventLog::new(databases.log.clone());
         let calendar = BusinessCalendar(config.store.business_utc_offset);
         if config.sample_data {

@@ -95,16 +95,12 @@ impl Problem {
             LoanRefusal::PaidInFuture { .. }
             | LoanRefusal::PaidBeforeStart { .. }
             | LoanRefusal::OutOfOrder { .. }
-            | LoanRefusal::SettledTooLongAgo { .. } => {
-                Self::unfitting_repayment("paid_on", refusal)
-            }
+            | LoanRefusal::SettledTooLongAgo { .. } => Self::unfitting_repayment("paid_on", refusal),
             LoanRefusal::AmountOverOutstanding { .. } => Self::unfitting_repayment("amount", refusal),
             LoanRefusal::AlreadyExists(_)
             | LoanRefusal::EndsBeforeStart { .. }
             | LoanRefusal::TooManyRepayments(_)
-            | LoanRefusal::OutOfRange(_) => {
-                Self::refused(refusal)
-            }
+            | LoanRefusal::OutOfRange(_) => Self::refused(refusal),
         }
     }
 

@@ -79,9 +79,5 @@ pub(super) fn path_id<T: TryFrom<i64, Error = Invalid>>(
 /// The read model must hold all that is read from it, or the answer would be made from half of it: after an update it does
 /// not until a rebuild is swapped in.
 pub(super) async fn must_be_filled(api: &Api, projection: Projection) -> Result<(), Problem> {
-    if checkpoint::is_filled(&api.read_models, projection).await? {
-        Ok(())
-    } else {
-        Err(Problem::not_filled_yet())
-    }
+    if checkpoint::is_filled(&api.read_models, projection).await? { Ok(()) } else { Err(Problem::not_filled_yet()) }
 }
