@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use axum::ServiceExt;
 use axum::extract::Request;
+use log::LevelFilter;
 use sqlx::PgPool;
 use sqlx::migrate::MigrateError;
 use tokio::net::TcpListener;
@@ -109,7 +110,8 @@ impl App {
     pub async fn start(config: &Serve, prepared: Prepared, servers: &Servers) -> Result<Self, AppError> {
         let Prepared { policies, listener } = prepared;
         let connections = config.store.database_connections;
-        let databases = Databases::connect(&servers.database_url, &servers.read_database_url, connections).await?;
+        let (log, read_models) = (&servers.database_url, &servers.read_database_url);
+        let databases = Databases::connect(log, read_models, connections, LevelFilter::Warn).await?;
         migrate(&databases.log, &databases.read_models).await?;
         let log = EventLog::new(databases.log.clone());
         let calendar = BusinessCalendar(config.store.business_utc_offset);
