@@ -38,6 +38,7 @@ use crate::servers::Servers;
 use crate::store::EventLog;
 use crate::store::idempotency::keep_purged;
 use crate::store::migrate::migrate;
+use crate::store::settled::keep_marked;
 
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(15);
@@ -155,6 +156,8 @@ impl App {
         if has(config, Role::Api) {
             let log = databases.log.clone();
             workers.spawn(|stop| keep_purged(log, stop));
+            let log = databases.log.clone();
+            workers.spawn(|stop| keep_marked(log, stop));
         }
 
         let api = listener.map(|listener| {

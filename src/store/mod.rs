@@ -11,6 +11,7 @@ pub mod ids;
 pub mod migrate;
 pub mod reader;
 pub mod repository;
+pub mod settled;
 pub mod tail;
 
 use cqrs_es::persist::{EventStoreAggregateContext, PersistedEventStore};
