@@ -9,6 +9,7 @@ pub mod gap;
 pub mod idempotency;
 pub mod ids;
 pub mod migrate;
+pub mod numbers;
 pub mod reader;
 pub mod repository;
 pub mod settled;
