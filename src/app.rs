@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use axum::ServiceExt;
 use axum::extract::Request;
+use log::LevelFilter;
 use sqlx::PgPool;
 use sqlx::migrate::MigrateError;
 use tokio::net::TcpListener;
@@ -37,6 +38,7 @@ use crate::servers::Servers;
 use crate::store::EventLog;
 use crate::store::idempotency::keep_purged;
 use crate::store::migrate::migrate;
+use crate::store::settled::keep_marked;
 
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(15);
@@ -109,7 +111,8 @@ impl App {
     pub async fn start(config: &Serve, prepared: Prepared, servers: &Servers) -> Result<Self, AppError> {
         let Prepared { policies, listener } = prepared;
         let connections = config.store.database_connections;
-        let databases = Databases::connect(&servers.database_url, &servers.read_database_url, connections).await?;
+        let (log, read_models) = (&servers.database_url, &servers.read_database_url);
+        let databases = Databases::connect(log, read_models, connections, LevelFilter::Warn).await?;
         migrate(&databases.log, &databases.read_models).await?;
         policies.must_be_unchanged(&databases.read_models).await?;
         let log = EventLog::new(databases.log.clone());
@@ -154,6 +157,8 @@ impl App {
         if has(config, Role::Api) {
             let log = databases.log.clone();
             workers.spawn(|stop| keep_purged(log, stop));
+            let log = databases.log.clone();
+            workers.spawn(|stop| keep_marked(log, stop));
         }
 
         let api = listener.map(|listener| {
