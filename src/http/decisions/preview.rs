@@ -21,12 +21,12 @@ use crate::http::problem::{Problem, ProblemDocument};
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(examples(json!({
-    "customer_id": 301, "loan_amount": 500000, "interest_rate": 14, "tenure": 24, "as_of": "2026-03-31",
+    "customer_id": 10015, "loan_amount": 500000, "interest_rate": 14, "tenure": 24, "as_of": "2026-03-31",
     "policy": "literal-1",
 })))]
 pub(super) struct PreviewRequest<'a> {
     #[serde(borrow)]
-    #[schema(value_type = i64, minimum = 1)]
+    #[schema(value_type = i64, minimum = 1, maximum = 9_007_199_254_740_991_u64)]
     customer_id: Field<'a>,
     #[serde(borrow)]
     #[schema(schema_with = loan_amount)]
@@ -55,7 +55,7 @@ pub(super) struct PreviewRequest<'a> {
 /// What a decision would be, and why.
 #[derive(Serialize, ToSchema)]
 #[schema(examples(json!({
-    "customer_id": 301, "outcome": "approved", "as_of": "2026-03-31",
+    "customer_id": 10015, "outcome": "approved", "as_of": "2026-03-31",
     "application": {"loan_amount": 100000, "interest_rate": 14, "tenure": 24, "accept_corrected_rate": true},
     "standing": {"monthly_income": 50000, "approved_limit": 1800000, "loans_taken": 0, "loans_started_this_year": 0,
                  "instalments_due": 0, "instalments_paid_on_time": 0, "current_loans": 0,

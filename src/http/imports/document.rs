@@ -118,6 +118,15 @@ impl From<jobs::Import> for Import {
 
 /// A page of imports, the newest first.
 #[derive(Serialize, ToSchema)]
+#[schema(examples(json!({"items": [{
+    "id": 12, "state": "waiting", "dry_run": true, "cancel_requested": false,
+    "customers": {"name": "customer_data.xlsx", "bytes": 21504, "read": 0, "imported": 0, "renumbered": 0,
+                  "unchanged": 0, "rejected": 0},
+    "loans": null,
+    "progress": {"stage": null, "rows_done": 0, "rows_total": null, "rows_per_second": 0},
+    "warnings": 0, "error": null,
+    "created_at": "2026-03-31T09:30:00+00:00", "started_at": null, "ended_at": null,
+}], "next_cursor": "c1.12"})))]
 pub(super) struct ImportList {
     pub(super) items: Vec<Import>,
     /// Continues the list; null on its last page.
@@ -155,6 +164,10 @@ impl From<Notice> for Reject {
 
 /// A page of rejects and warnings, in the order of the rows.
 #[derive(Serialize, ToSchema)]
+#[schema(examples(json!({"items": [{
+    "kind": "reject", "workbook": "loan_data.xlsx", "sheet": "Sheet1", "row": 17, "column": "Loan Amount",
+    "reason": "must not be negative (found '-5')",
+}], "next_cursor": null})))]
 pub(super) struct RejectList {
     pub(super) items: Vec<Reject>,
     /// Continues the list; null on its last page.
