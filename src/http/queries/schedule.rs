@@ -22,7 +22,7 @@ use crate::http::problem::{Problem, ProblemDocument};
 /// A loan's schedule, and what is paid of it.
 #[derive(Serialize, ToSchema)]
 #[schema(examples(json!({
-    "loan_id": 783, "as_of": "2026-12-24", "status": "active",
+    "loan_id": 11000, "as_of": "2026-12-24", "status": "active",
     "instalments": [{
         "number": 1, "due_on": "2026-12-24", "amount": 8884.88, "interest": 1000, "principal": 7884.88,
         "balance": 92115.12, "status": "partly_paid", "paid": 5000, "interest_paid": 1000, "principal_paid": 4000,
@@ -157,7 +157,7 @@ impl Schedule {
 /// Every instalment with what is paid of it, whether that was on time, and what is late.
 #[utoipa::path(get, path = "/v1/loans/{loan_id}/schedule", tag = "loans",
     params(
-        ("loan_id" = i64, Path, description = "The loan.", example = 783),
+        ("loan_id" = i64, Path, description = "The loan.", example = 11000),
         ("as_of" = Option<String>, Query, format = Date, description = "The day to tell it for, today unless told, and not later: by \
             what is known now of the repayments made until then.", example = "2026-11-24"),
     ),
