@@ -123,12 +123,14 @@ impl Lease {
         .bind(today)
         .fetch_optional(&mut *transaction)
         .await?;
-        sqlx::query("delete from import_notices where import_id = $1").bind(id).execute(&mut *transaction).await?;
-        transaction.commit().await?;
         let Some(claimed) = claimed else {
+            // It has ended meanwhile: nothing of it is this process's to touch.
+            transaction.rollback().await?;
             connection.close().await?;
             return Ok(None);
         };
+        sqlx::query("delete from import_notices where import_id = $1").bind(id).execute(&mut *transaction).await?;
+        transaction.commit().await?;
         let lease = Self { connection, id, attempt: claimed.attempts, noticed: 0 };
         Ok(Some((lease, claimed)))
     }
