@@ -180,3 +180,28 @@ async fn one_that_ends_every_importer_is_given_up() {
     assert_eq!(imported(&pool).await, (0, 0));
     app.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_importer_that_comes_too_late_leaves_what_was_noticed_alone() {
+    let scratch = Scratch::new();
+    let files = scratch.generated(10, 20);
+    let app = without_importer().await;
+    let pool = app.pool().await;
+    let id = uploaded(&app.client, form(Some(&files.customers), None)).await;
+    // It ends just when an importer has seen it waiting.
+    let mut ends = pool.begin().await.unwrap();
+    let end = "update imports set state = 'done', ended_at = clock_timestamp(), notices_attempt = 1, notices_kept = 1";
+    sqlx::query(end).execute(&mut *ends).await.unwrap();
+    let notice = "insert into import_notices values ($1, 1, 1, 'reject', 'c.xlsx', 'Sheet1', 2, null, 'is odd')";
+    sqlx::query(notice).bind(id).execute(&mut *ends).await.unwrap();
+    let _importer = RoleProcess::start(&app.config, "importer").await;
+    eventually("an importer waits for it", async || number(&pool, &format!("select count(*) {HOLDERS}")).await == 1)
+        .await;
+    let waits = "pg_locks where not granted and locktype in ('transactionid', 'tuple')";
+    eventually("it wants to write", async || count(&pool, waits).await > 0).await;
+    ends.commit().await.unwrap();
+    eventually("it has let go", async || number(&pool, &format!("select count(*) {HOLDERS}")).await == 0).await;
+    assert_eq!(count(&pool, "import_notices").await, 1);
+    assert!(csv(&app.client, id).await.contains("is odd"));
+    app.stop().await;
+}
