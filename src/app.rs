@@ -152,14 +152,9 @@ impl App {
             catch_up(&databases, &progress).await?;
         }
         if has(config, Role::Importer) {
-            workers.spawn_importers(&databases.log, config.import_keep_days, calendar, &wake);
+            workers.spawn_importers(&databases.log, calendar, &wake);
         }
-        if has(config, Role::Api) {
-            let log = databases.log.clone();
-            workers.spawn(|stop| keep_purged(log, stop));
-            let log = databases.log.clone();
-            workers.spawn(|stop| keep_marked(log, stop));
-        }
+        workers.spawn_upkeep(config, &databases.log);
 
         let api = listener.map(|listener| {
             let api = Api {
@@ -205,13 +200,24 @@ impl Workers {
         self.tasks.spawn(task(self.stop.clone()));
     }
 
-    fn spawn_importers(&self, log: &PgPool, keep_days: u16, calendar: BusinessCalendar, wake: &Wake) {
+    fn spawn_importers(&self, log: &PgPool, calendar: BusinessCalendar, wake: &Wake) {
         for _ in 0..WORKERS {
             let importer = Importer { log: log.clone(), calendar, wake: wake.clone() };
             self.spawn(|stop| importer.run(stop));
         }
-        let log = log.clone();
-        self.spawn(|stop| keep_tidy(log, keep_days, stop));
+    }
+
+    /// What is removed and noted in the course of time. Uploads that broke off are left by those who take them in.
+    fn spawn_upkeep(&self, config: &Serve, log: &PgPool) {
+        if has(config, Role::Api) {
+            let (keys, marks) = (log.clone(), log.clone());
+            self.spawn(|stop| keep_purged(keys, stop));
+            self.spawn(|stop| keep_marked(marks, stop));
+        }
+        if has(config, Role::Api) || has(config, Role::Importer) {
+            let (log, keep_days) = (log.clone(), config.import_keep_days);
+            self.spawn(|stop| keep_tidy(log, keep_days, stop));
+        }
     }
 
     async fn stop(self) {
