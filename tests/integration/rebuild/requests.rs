@@ -205,7 +205,9 @@ async fn one_customer_alone_is_rebuilt_and_nobody_else_is_touched() {
     assert_eq!(loans_of(&app.client, mended).await.len(), 2, "what had been made up is gone, what was lost is back");
 
     let other_id = other.to_string();
-    let ran = run(&app.config, &["rebuild", "loans", "customers", "credit_profiles", "decisions", "--customer", &other_id]).await;
+    let ran =
+        run(&app.config, &["rebuild", "loans", "customers", "credit_profiles", "decisions", "--customer", &other_id])
+            .await;
     assert_eq!(ran.code, Some(0), "{}", ran.complained);
     assert!(ran.said.contains(&format!("loans: customer {other} is rebuilt")), "{}", ran.said);
     assert_verified(&pool).await;
