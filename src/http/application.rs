@@ -14,7 +14,7 @@ use super::problem::Problem;
 
 /// Who asks for what.
 #[derive(Deserialize, ToSchema)]
-#[schema(examples(json!({"customer_id": 10001, "loan_amount": 100000, "interest_rate": 12, "tenure": 12})))]
+#[schema(examples(json!({"customer_id": 10015, "loan_amount": 100000, "interest_rate": 12, "tenure": 12})))]
 pub(super) struct LoanRequest<'a> {
     #[serde(borrow)]
     #[schema(value_type = i64, minimum = 1, maximum = 9_007_199_254_740_991_u64)]

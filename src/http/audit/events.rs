@@ -19,16 +19,16 @@ const MAX_LIMIT_EVENTS: i64 = 1000;
 /// Events of the log.
 #[derive(Serialize, ToSchema)]
 #[schema(examples(json!({"items": [{
-    "position": 1042, "recorded_at": "2026-11-24T09:30:00.123456+00:00", "customer_id": 301,
+    "position": 1042, "recorded_at": "2026-11-24T09:30:00.123456+00:00", "customer_id": 10015,
     "aggregate_type": "customer", "aggregate_id": "301", "sequence": 3, "type": "PhoneNumberChanged", "version": "1.0",
-    "data": {"customer_id": 301, "personal": {"phone_number": "9876543210"}, "changed_at": "2026-11-24T09:30:00Z"},
+    "data": {"customer_id": 10015, "personal": {"phone_number": "9876543210"}, "changed_at": "2026-11-24T09:30:00Z"},
     "metadata": {"customer_id": "301", "request_id": "checkout-7f3a"}, "summary": "The phone number changed.",
 }], "next_after": 1042, "more": false})))]
 pub(super) struct EventList {
     items: Vec<Event>,
     /// Read on behind this position: the last event's, or `after` again where nothing came.
     next_after: i64,
-    /// Whether more events stand behind it already.
+    /// Whether more events stand behind it already. They need not be settled: with no items, ask again a little later.
     more: bool,
 }
 
@@ -38,7 +38,8 @@ pub(super) struct EventList {
 /// put an event before others, those wait. So whoever reads on with `next_after` gets every event, each once.
 #[utoipa::path(get, path = "/v1/events", tag = "events",
     params(
-        ("after" = Option<i64>, Query, minimum = 0, description = "The position behind which to begin; 0 unless told.",
+        ("after" = Option<i64>, Query, minimum = 0, maximum = 9_007_199_254_740_991_u64,
+         description = "The position behind which to begin; 0 unless told.",
          example = 1042),
         ("limit" = Option<u16>, Query, minimum = 1, maximum = 1000, description = "Items, at most; 100 unless told."),
     ),

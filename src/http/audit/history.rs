@@ -16,9 +16,9 @@ use crate::http::queries::{PathText, path_id};
 /// A page of a stream's events.
 #[derive(Serialize, ToSchema)]
 #[schema(examples(json!({"items": [{
-    "position": 1042, "recorded_at": "2026-11-24T09:30:00.123456+00:00", "customer_id": 301,
+    "position": 1042, "recorded_at": "2026-11-24T09:30:00.123456+00:00", "customer_id": 10015,
     "aggregate_type": "customer", "aggregate_id": "301", "sequence": 3, "type": "PhoneNumberChanged", "version": "1.0",
-    "data": {"customer_id": 301, "personal": {"phone_number": "9876543210"}, "changed_at": "2026-11-24T09:30:00Z"},
+    "data": {"customer_id": 10015, "personal": {"phone_number": "9876543210"}, "changed_at": "2026-11-24T09:30:00Z"},
     "metadata": {"customer_id": "301", "request_id": "checkout-7f3a"}, "summary": "The phone number changed.",
 }], "next_cursor": null})))]
 pub(super) struct History {
@@ -33,7 +33,7 @@ pub(super) struct History {
 /// applications, and what its loans mean for its credit.
 #[utoipa::path(get, path = "/v1/customers/{customer_id}/history", tag = "customers",
     params(
-        ("customer_id" = i64, Path, description = "The customer.", example = 301),
+        ("customer_id" = i64, Path, description = "The customer.", example = 10015),
         ("limit" = Option<u8>, Query, minimum = 1, maximum = 100, description = "Items, at most; 20 unless told."),
         ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before."),
     ),
@@ -56,7 +56,7 @@ pub(super) async fn customer_history(
 /// The events of its stream in their order: its beginning, repayments and reversals, settlement, write-off.
 #[utoipa::path(get, path = "/v1/loans/{loan_id}/history", tag = "loans",
     params(
-        ("loan_id" = i64, Path, description = "The loan.", example = 783),
+        ("loan_id" = i64, Path, description = "The loan.", example = 11000),
         ("limit" = Option<u8>, Query, minimum = 1, maximum = 100, description = "Items, at most; 20 unless told."),
         ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before."),
     ),

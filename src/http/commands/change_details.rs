@@ -37,7 +37,7 @@ struct Request<'a> {
 /// What may be changed of the customer, and what follows from it.
 #[derive(Serialize, ToSchema)]
 #[schema(as = CustomerDetails, examples(json!({
-    "customer_id": 301, "monthly_income": 62500, "approved_limit": 2300000, "phone_number": "9876543210",
+    "customer_id": 10015, "monthly_income": 62500, "approved_limit": 2300000, "phone_number": "9876543210",
 })))]
 struct Details {
     customer_id: i64,
@@ -57,7 +57,7 @@ fn income() -> Object {
 /// Another income brings another approved limit. A phone number that is given up may be taken by another customer. What
 /// is so already is no change, and its revision stays.
 #[utoipa::path(patch, path = "/v1/customers/{customer_id}", tag = "customers", request_body = Request<'static>,
-    params(("customer_id" = i64, Path, description = "The customer.", example = 301)),
+    params(("customer_id" = i64, Path, description = "The customer.", example = 10015)),
     responses(
         (status = 200, description = "It is so from now on.", body = Details),
         (status = 404, description = "There is no such customer.", body = ProblemDocument,

@@ -46,7 +46,7 @@ struct Decided {
 #[utoipa::path(post, path = "/create-loan", tag = "originals", request_body = LoanRequest<'static>,
     responses(
         (status = 200, description = "Declined; the reasons say why.", body = Decided, example = json!({
-            "loan_id": null, "customer_id": 10001, "loan_approved": false,
+            "loan_id": null, "customer_id": 10015, "loan_approved": false,
             "message": "Current loans and this one, 2100000.00 in all, exceed the approved limit of 1800000.00.",
             "monthly_installment": 20290.21, "interest_rate": 10, "credit_score": 57.89, "decision_id": 512,
             "reasons": [{
@@ -56,7 +56,7 @@ struct Decided {
             "alternatives": [{"change": "smaller_amount", "loan_amount": 1700000}],
         })),
         (status = 201, description = "Approved; the loan is open.", body = Decided, example = json!({
-            "loan_id": 10781, "customer_id": 10001, "loan_approved": true,
+            "loan_id": 10781, "customer_id": 10015, "loan_approved": true,
             "message": "Approved at 12% a year: the lowest rate for a credit score of 50.00.",
             "monthly_installment": 8884.88, "interest_rate": 12, "credit_score": 50, "decision_id": 513,
             "reasons": [{

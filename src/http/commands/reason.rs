@@ -1,10 +1,12 @@
 //! The body of what is done for a reason: reversing a repayment, writing a loan off.
 
-use aggregates::text::ReasonText;
+use aggregates::text::{MAX_REASON_CHARS, ReasonText};
 use serde::Deserialize;
 use utoipa::ToSchema;
+use utoipa::openapi::Object;
 
 use crate::http::body::{Field, Fields, text};
+use crate::http::openapi::inputs::line;
 use crate::http::problem::Problem;
 
 /// Why it is done.
@@ -12,10 +14,13 @@ use crate::http::problem::Problem;
 #[serde(deny_unknown_fields)]
 #[schema(as = ReasonGiven, examples(json!({"reason": "posted to the wrong loan"})))]
 pub(super) struct Request<'a> {
-    /// In plain words, visible characters and spaces; kept with the event.
     #[serde(borrow)]
-    #[schema(value_type = String, min_length = 1, max_length = 200)]
+    #[schema(schema_with = reason)]
     reason: Field<'a>,
+}
+
+fn reason() -> Object {
+    line("In plain words, visible characters and spaces; kept with the event.", MAX_REASON_CHARS).build()
 }
 
 pub(super) fn parse(request: &Request<'_>) -> Result<ReasonText, Problem> {

@@ -58,7 +58,7 @@ fn reference() -> Object {
 /// How the repayment was used, and what is left.
 #[derive(Serialize, ToSchema)]
 #[schema(as = RepaymentReceived, examples(json!({
-    "repayment_id": 91, "loan_id": 10001, "customer_id": 10001, "amount": 8884.88, "interest": 1000, "principal": 7884.88,
+    "repayment_id": 91, "loan_id": 11000, "customer_id": 10015, "amount": 8884.88, "interest": 1000, "principal": 7884.88,
     "paid_on": "2026-03-31", "reference": "UPI 4471", "outstanding": 97733.65, "outstanding_principal": 92115.12,
     "instalments_paid": 1, "settled": false,
 })))]
@@ -91,7 +91,7 @@ struct Received {
 /// Instalments are paid in their order, each one's interest before its principal; partial and early payments are
 /// taken.
 #[utoipa::path(post, path = "/v1/loans/{loan_id}/repayments", tag = "loans", request_body = Request<'static>,
-    params(("loan_id" = i64, Path, description = "The loan.", example = 10001)),
+    params(("loan_id" = i64, Path, description = "The loan.", example = 11000)),
     responses(
         (status = 201, description = "The repayment is taken.", body = Received),
         (status = 404, description = "There is no such loan.", body = ProblemDocument,

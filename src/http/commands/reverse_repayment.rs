@@ -23,7 +23,7 @@ use crate::http::queries::{PathTexts, path_id};
 /// How the loan stands without the repayment.
 #[derive(Serialize, ToSchema)]
 #[schema(as = RepaymentReversed, examples(json!({
-    "repayment_id": 91, "loan_id": 783, "customer_id": 301, "amount": 8884.88, "reason": "posted to the wrong loan",
+    "repayment_id": 91, "loan_id": 11000, "customer_id": 10015, "amount": 8884.88, "reason": "posted to the wrong loan",
     "reversed_on": "2026-04-02", "outstanding": 97733.65, "outstanding_principal": 92115.12, "instalments_paid": 1,
     "settled": false, "reallocated": [{
         "repayment_id": 92, "interest": 1000, "principal": 7884.88, "settles_loan_early": false, "interest_waived": 0,
@@ -71,7 +71,7 @@ struct Reallocated {
 #[utoipa::path(post, path = "/v1/loans/{loan_id}/repayments/{repayment_id}/reversal", tag = "loans",
     request_body = reason::Request<'static>,
     params(
-        ("loan_id" = i64, Path, description = "The loan.", example = 783),
+        ("loan_id" = i64, Path, description = "The loan.", example = 11000),
         ("repayment_id" = i64, Path, description = "One of its repayments.", example = 91),
     ),
     responses(

@@ -23,7 +23,7 @@ use crate::http::queries::{PathText, path_id};
 /// The repayment that settled the loan.
 #[derive(Serialize, ToSchema)]
 #[schema(as = LoanSettledEarly, examples(json!({
-    "repayment_id": 92, "loan_id": 783, "customer_id": 301, "amount": 93036.27, "interest": 921.15,
+    "repayment_id": 92, "loan_id": 11000, "customer_id": 10015, "amount": 93036.27, "interest": 921.15,
     "principal": 92115.12, "interest_waived": 4697.38, "paid_on": "2026-04-10", "reference": null,
     "instalments_paid": 12, "settled": true,
 })))]
@@ -54,7 +54,7 @@ struct Settled {
 /// amount must be exactly that; the refusal of another one names it.
 #[utoipa::path(post, path = "/v1/loans/{loan_id}/settlement", tag = "loans",
     request_body = repay::Request<'static>,
-    params(("loan_id" = i64, Path, description = "The loan.", example = 783)),
+    params(("loan_id" = i64, Path, description = "The loan.", example = 11000)),
     responses(
         (status = 201, description = "The loan is settled.", body = Settled),
         (status = 404, description = "There is no such loan.", body = ProblemDocument,

@@ -23,7 +23,7 @@ use crate::http::queries::{PathText, path_id};
 /// What was written off.
 #[derive(Serialize, ToSchema)]
 #[schema(as = LoanWrittenOff, examples(json!({
-    "loan_id": 783, "customer_id": 301, "outstanding": 97733.65, "outstanding_principal": 92115.12,
+    "loan_id": 11000, "customer_id": 10015, "outstanding": 97733.65, "outstanding_principal": 92115.12,
     "reason": "the borrower has died", "written_off_on": "2026-11-24",
 })))]
 struct WrittenOff {
@@ -43,7 +43,7 @@ struct WrittenOff {
 /// It stays owed and goes on counting against the customer's limit; what is recovered is an ordinary repayment. It cannot
 /// be undone.
 #[utoipa::path(post, path = "/v1/loans/{loan_id}/write-off", tag = "loans", request_body = reason::Request<'static>,
-    params(("loan_id" = i64, Path, description = "The loan.", example = 783)),
+    params(("loan_id" = i64, Path, description = "The loan.", example = 11000)),
     responses(
         (status = 200, description = "The loan is written off.", body = WrittenOff),
         (status = 404, description = "There is no such loan.", body = ProblemDocument,

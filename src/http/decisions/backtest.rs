@@ -24,6 +24,7 @@ use crate::backtest::{Backtest, DEFAULT_EXAMPLES, MAX_EXAMPLES, Moment, Report};
 use crate::commands::Origin;
 use crate::http::Api;
 use crate::http::body::{Field, Fields, JsonBody, integer, string};
+use crate::http::openapi::inputs::DayOrMoment;
 use crate::http::parameters::Parameters;
 use crate::http::problem::{Document, Problem, ProblemDocument};
 
@@ -46,11 +47,11 @@ pub(super) struct BacktestRequest<'a> {
     policy_toml: Field<'a>,
     /// Decisions since this day, it included, or since this instant.
     #[serde(borrow)]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<DayOrMoment>, inline)]
     decided_after: Field<'a>,
     /// Decisions before this day, it excluded, or before this instant.
     #[serde(borrow)]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<DayOrMoment>, inline)]
     decided_before: Field<'a>,
     /// Decisions over this customer's applications alone.
     #[serde(borrow)]

@@ -4,24 +4,24 @@ use aggregates::ids::{CustomerId, DecisionId};
 use aggregates::policy::decision::Outcome;
 use axum::Json;
 use axum::extract::State;
+use projections::Projection;
 use projections::decisions::{self, Decision, Filter, ListedDecision};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::explained::{DecisionOutcome, Explained};
-use super::must_be_filled;
 use crate::http::Api;
 use crate::http::application::ReasonCode;
 use crate::http::consistency::Fresh;
 use crate::http::number::Number;
 use crate::http::parameters::Parameters;
 use crate::http::problem::{Problem, ProblemDocument};
-use crate::http::queries::{PathText, path_id};
+use crate::http::queries::{PathText, must_be_filled, path_id};
 
 /// A decision, and why it fell as it did.
 #[derive(Serialize, ToSchema)]
 #[schema(examples(json!({
-    "decision_id": 17, "customer_id": 10001, "loan_id": null, "decided_at": "2026-03-31T09:30:00.123456+00:00",
+    "decision_id": 17, "customer_id": 10015, "loan_id": null, "decided_at": "2026-03-31T09:30:00.123456+00:00",
     "outcome": "declined", "as_of": "2026-03-31",
     "application": {"loan_amount": 500000, "interest_rate": 14, "tenure": 24, "accept_corrected_rate": true},
     "standing": {"monthly_income": 50000, "approved_limit": 1800000, "loans_taken": 1, "loans_started_this_year": 1,
@@ -68,7 +68,7 @@ pub(super) struct DecisionDocument {
 /// A page of decisions, the newest first.
 #[derive(Serialize, ToSchema)]
 #[schema(examples(json!({"items": [{
-    "decision_id": 17, "customer_id": 10001, "loan_id": null, "outcome": "declined",
+    "decision_id": 17, "customer_id": 10015, "loan_id": null, "outcome": "declined",
     "reason": "instalments_over_income_share", "decided_at": "2026-03-31T09:30:00.123456+00:00", "as_of": "2026-03-31",
     "policy": "standard-1", "credit_score": 57.89, "loan_amount": 500000,
 }], "next_cursor": null})))]
@@ -142,7 +142,7 @@ pub(super) async fn find(
     parameters.finish()?;
     let mut found = decisions::find(&api.read_models, decision_id).await?;
     if found.is_none() {
-        must_be_filled(&api).await?;
+        must_be_filled(&api, Projection::Decisions).await?;
         // It may have been filled in just now.
         found = decisions::find(&api.read_models, decision_id).await?;
     }
@@ -159,8 +159,8 @@ pub(super) async fn find(
 /// The newest first.
 #[utoipa::path(get, path = "/v1/decisions", tag = "decisions", operation_id = "list_decisions",
     params(
-        ("customer_id" = Option<i64>, Query, description = "Over this customer's applications.", minimum = 1,
-         maximum = 9_007_199_254_740_991_u64, example = 10001),
+        ("customer_id" = Option<i64>, Query, minimum = 1, maximum = 9_007_199_254_740_991_u64,
+         description = "Over this customer's applications.", example = 10015),
         ("outcome" = Option<DecisionOutcome>, Query, description = "That fell so.", example = "declined"),
         ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before."),
         ("limit" = Option<i64>, Query, description = "Items, 20 unless told.", minimum = 1, maximum = 100, example = 20),
@@ -174,7 +174,7 @@ pub(super) async fn list(
     let filter = filter(&mut parameters)?;
     let page = parameters.page()?;
     parameters.finish()?;
-    must_be_filled(&api).await?;
+    must_be_filled(&api, Projection::Decisions).await?;
     let below = if page.after == 0 { i64::MAX } else { page.after };
     let mut found = decisions::list(&api.read_models, filter, below, page.limit + 1).await?;
     fresh.confirm(&api)?;

@@ -21,7 +21,7 @@ use crate::http::problem::{Problem, ProblemDocument};
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(examples(json!({
-    "customer_id": 10001, "loan_amount": 500000, "interest_rate": 14, "tenure": 24, "as_of": "2026-03-31",
+    "customer_id": 10015, "loan_amount": 500000, "interest_rate": 14, "tenure": 24, "as_of": "2026-03-31",
     "policy": "literal-1",
 })))]
 pub(super) struct PreviewRequest<'a> {
@@ -55,7 +55,7 @@ pub(super) struct PreviewRequest<'a> {
 /// What a decision would be, and why.
 #[derive(Serialize, ToSchema)]
 #[schema(examples(json!({
-    "customer_id": 10001, "outcome": "approved", "as_of": "2026-03-31",
+    "customer_id": 10015, "outcome": "approved", "as_of": "2026-03-31",
     "application": {"loan_amount": 100000, "interest_rate": 14, "tenure": 24, "accept_corrected_rate": true},
     "standing": {"monthly_income": 50000, "approved_limit": 1800000, "loans_taken": 0, "loans_started_this_year": 0,
                  "instalments_due": 0, "instalments_paid_on_time": 0, "current_loans": 0,

@@ -2,8 +2,9 @@
 //!
 //! For `#[schema(schema_with = …)]` on the fields of a request.
 
-use utoipa::openapi::Object;
-use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
+use utoipa::openapi::schema::{AnyOfBuilder, KnownFormat, ObjectBuilder, Schema, SchemaFormat, SchemaType, Type};
+use utoipa::openapi::{Object, RefOr};
+use utoipa::{PartialSchema, ToSchema};
 
 /// Text without control characters that is not only space; space around it, in which some are, does not count.
 const NAME: &str = "^[\\t-\\r\\u0085]*[^\\u0000-\\u001f\\u007f-\\u009f]*[^\\s\\u0000-\\u001f\\u007f-\\u009f]\
@@ -50,3 +51,31 @@ pub(in crate::http) fn line(description: &str, max_chars: usize) -> ObjectBuilde
     let line = ObjectBuilder::new().min_length(Some(1)).max_length(Some(max_chars)).pattern(Some(VISIBLE));
     line.schema_type(Type::String).description(Some(description))
 }
+
+/// Rupees that a filter compares with, for the description.
+pub(in crate::http) enum AmountBound {}
+
+impl PartialSchema for AmountBound {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::Number)
+            .minimum(Some(0))
+            .maximum(Some(1_000_000_000_000_000_000_u64))
+            .into()
+    }
+}
+
+impl ToSchema for AmountBound {}
+
+/// A moment, or a day, which stands for its beginning, for the description.
+pub(in crate::http) enum DayOrMoment {}
+
+impl PartialSchema for DayOrMoment {
+    fn schema() -> RefOr<Schema> {
+        let text =
+            |format| ObjectBuilder::new().schema_type(Type::String).format(Some(SchemaFormat::KnownFormat(format)));
+        AnyOfBuilder::new().item(text(KnownFormat::Date)).item(text(KnownFormat::DateTime)).into()
+    }
+}
+
+impl ToSchema for DayOrMoment {}

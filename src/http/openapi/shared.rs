@@ -5,7 +5,7 @@ use utoipa::openapi::content::ContentBuilder;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::response::ResponseBuilder;
-use utoipa::openapi::schema::{Components, ObjectBuilder, Schema, Type};
+use utoipa::openapi::schema::{Components, ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::openapi::{Content, Header, Object, Ref, RefOr, Required, Response};
 use utoipa::{PartialSchema, ToSchema};
 
@@ -22,6 +22,8 @@ const PREFER: &str = "Prefer";
 const RETRY_AFTER: &str = "Retry-After";
 const ETAG: &str = "ETag";
 const IF_MATCH: &str = "If-Match";
+/// `*`, or entity tags with commas between them.
+const TAGS: &str = "^(\\*|(W/)?\"[!#-~]*\"( ?, ?(W/)?\"[!#-~]*\")*)$";
 
 const STILL_RUNNING: &str = "A request with the same `Idempotency-Key` is still running.";
 
@@ -68,7 +70,7 @@ pub(super) fn add_if_match(operation: &mut Operation, required: Required) {
         .description(Some(
             "The `ETag` that was read, or several: what is to be changed must be at one of these revisions. `*`: at any.",
         ))
-        .schema(Some(text()))
+        .schema(Some(text().pattern(Some(TAGS))))
         .example(Some(json!("\"3\"")));
     operation.parameters.get_or_insert_default().push(RefOr::T(if_match.build()));
     add_response(operation, "412", "Stale");
@@ -92,6 +94,9 @@ pub(super) fn add_common(operation: &mut Operation) {
     let takes_body = operation.request_body.is_some();
     if let Some(RefOr::T(body)) = &mut operation.request_body {
         body.content.values_mut().for_each(deny_null);
+    }
+    for parameter in operation.parameters.iter_mut().flatten() {
+        never_null(parameter);
     }
     if takes_body || operation.parameters.as_ref().is_some_and(|parameters| !parameters.is_empty()) {
         add_response(operation, "400", "BadRequest");
@@ -126,12 +131,38 @@ pub(super) fn add_components(components: &mut Components) {
     }
 }
 
+/// A parameter that may be missing is described as one that may be null, which in a URL is not to be said.
+fn never_null(parameter: &mut RefOr<Parameter>) {
+    let RefOr::T(Parameter { schema: Some(described), .. }) = parameter else { return };
+    match described {
+        RefOr::T(Schema::Object(schema)) => {
+            if let SchemaType::Array(types) = &mut schema.schema_type {
+                types.retain(|kind| *kind != Type::Null);
+                if let [only] = &types[..] {
+                    schema.schema_type = SchemaType::Type(only.clone());
+                }
+            }
+        }
+        RefOr::T(Schema::OneOf(choice)) => {
+            if let Some(some) = choice.items.iter().find(|item| !is_null(item)).cloned() {
+                *described = some;
+            }
+        }
+        RefOr::T(_) | RefOr::Ref(_) => {}
+    }
+}
+
+fn is_null(schema: &RefOr<Schema>) -> bool {
+    matches!(schema, RefOr::T(Schema::Object(object)) if object.schema_type == SchemaType::Type(Type::Null))
+}
+
 /// A body that may be missing is described as one that may be null, and null is none that is taken.
 fn deny_null(content: &mut RefOr<Content>) {
-    let RefOr::T(content) = content else { return };
-    let Some(RefOr::T(Schema::OneOf(choice))) = &mut content.schema else { return };
-    let referred = choice.items.iter().find(|item| matches!(item, RefOr::Ref(_))).cloned();
-    content.schema = referred.or(content.schema.take());
+    let RefOr::T(Content { schema: Some(described), .. }) = content else { return };
+    let RefOr::T(Schema::OneOf(choice)) = described else { return };
+    if let Some(some) = choice.items.iter().find(|item| !is_null(item)).cloned() {
+        *described = some;
+    }
 }
 
 fn add_parameter(operation: &mut Operation, name: &str) {

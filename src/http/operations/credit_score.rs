@@ -23,7 +23,7 @@ use crate::http::queries::{PathText, path_id};
 /// A score, and all that it is made of.
 #[derive(Serialize, ToSchema)]
 #[schema(examples(json!({
-    "customer_id": 10001, "as_of": "2026-03-31", "credit_score": 74.89, "rule": "components",
+    "customer_id": 10015, "as_of": "2026-03-31", "credit_score": 74.89, "rule": "components",
     "components": [
         {"name": "on_time", "weight": 40, "points": 40,
          "inputs": {"instalments_paid_on_time": 2, "instalments_due": 2}},
@@ -35,7 +35,7 @@ use crate::http::queries::{PathText, path_id};
     "minimum_interest_rate": 0, "policy": "standard-1",
     "policy_digest": "b86d3bf056d2e03ca3bbf9dd2e2a7772fc20552c0f034e4209cde0b38a4e07ce",
     "monthly_income": 50000, "approved_limit": 1800000, "current_loans_amount": 370000, "current_instalments": 17150.39,
-    "loans": [{"loan_id": 10001, "loan_amount": 370000, "monthly_installment": 17150.39, "tenure": 24,
+    "loans": [{"loan_id": 11000, "loan_amount": 370000, "monthly_installment": 17150.39, "tenure": 24,
                "started_on": "2026-01-15", "ends_on": "2028-01-15", "current": true}],
 })))]
 pub(super) struct CreditScore {
@@ -139,7 +139,7 @@ struct Loan {
 /// With each component's inputs and points, under the service's policy, today or on any past day.
 #[utoipa::path(get, path = "/v1/customers/{customer_id}/credit-score", tag = "customers",
     params(
-        ("customer_id" = i64, Path, description = "The customer.", example = 10001),
+        ("customer_id" = i64, Path, description = "The customer.", example = 10015),
         ("as_of" = Option<String>, Query, format = Date, description = "The day, today or earlier; today unless told.",
          example = "2026-03-31"),
     ),

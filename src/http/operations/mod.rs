@@ -52,7 +52,7 @@ fn projection(PathText(name): &PathText) -> Result<Projection, Problem> {
 /// One customer, or all of them.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(examples(json!({"customer_id": 10001}), json!({})))]
+#[schema(examples(json!({"customer_id": 10015}), json!({})))]
 struct OneCustomer<'a> {
     /// All customers unless told.
     #[serde(borrow, default, deserialize_with = "given")]

@@ -16,7 +16,7 @@ use crate::http::queries::PathText;
 /// A page of customers whose events are withheld.
 #[derive(Serialize, ToSchema)]
 #[schema(examples(json!({"items": [{
-    "customer_id": 10001, "position": 1042, "event_type": "LoanOpened", "error": "missing field `tenure`", "attempts": 3,
+    "customer_id": 10015, "position": 1042, "event_type": "LoanOpened", "error": "missing field `tenure`", "attempts": 3,
     "parked_at": "2026-03-31T09:30:00+00:00", "tried_at": "2026-03-31T09:45:00+00:00",
 }], "next_cursor": null})))]
 pub(super) struct ParkedList {
@@ -59,7 +59,7 @@ impl From<parked_customers::Parked> for Parked {
 
 /// What came of trying again.
 #[derive(Serialize, ToSchema)]
-#[schema(examples(json!({"redriven": [10001], "parked": [], "more": false})))]
+#[schema(examples(json!({"redriven": [10015], "parked": [], "more": false})))]
 pub(super) struct Redriven {
     /// Customers that go on.
     redriven: Vec<i64>,

@@ -19,7 +19,7 @@ use crate::status::{RebuildStatus, Status, status};
 
 /// One customer's rows were made anew.
 #[derive(Serialize, ToSchema)]
-#[schema(examples(json!({"customer_id": 10001, "rebuilt": true})))]
+#[schema(examples(json!({"customer_id": 10015, "rebuilt": true})))]
 struct CustomerRebuilt {
     customer_id: i64,
     rebuilt: bool,

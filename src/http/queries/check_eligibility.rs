@@ -16,7 +16,7 @@ use crate::http::problem::{Problem, ProblemDocument};
 /// What a decision would be.
 #[derive(Serialize, ToSchema)]
 #[schema(examples(json!({
-    "customer_id": 10001, "approval": true, "interest_rate": 10, "corrected_interest_rate": 12, "tenure": 12,
+    "customer_id": 10015, "approval": true, "interest_rate": 10, "corrected_interest_rate": 12, "tenure": 12,
     "monthly_installment": 8884.88, "credit_score": 50,
     "reasons": [{
         "code": "rate_corrected",

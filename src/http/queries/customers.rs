@@ -15,13 +15,14 @@ use crate::http::Api;
 use crate::http::consistency::Fresh;
 use crate::http::if_none_match::IfNoneMatch;
 use crate::http::number::Number;
+use crate::http::openapi::inputs::{AmountBound, DayOrMoment};
 use crate::http::parameters::{Parameters, parse_amount, parse_instant};
 use crate::http::problem::{Problem, ProblemDocument};
 
 /// A page of customers.
 #[derive(Serialize, ToSchema)]
 #[schema(examples(json!({"items": [{
-    "customer_id": 301, "first_name": "Asha", "last_name": "Rao", "phone_number": "9876543210",
+    "customer_id": 10015, "first_name": "Asha", "last_name": "Rao", "phone_number": "9876543210",
     "monthly_income": 50000, "approved_limit": 1800000, "registered_at": "2026-11-24T09:30:00+00:00",
 }], "next_cursor": "c2~5f0c4a1be0d7~301"})))]
 pub(super) struct CustomerList {
@@ -49,7 +50,7 @@ struct ListedCustomer {
 /// A customer, with all that is known of it.
 #[derive(Serialize, ToSchema)]
 #[schema(examples(json!({
-    "customer_id": 301, "external_id": null, "first_name": "Asha", "last_name": "Rao", "age": 30,
+    "customer_id": 10015, "external_id": null, "first_name": "Asha", "last_name": "Rao", "age": 30,
     "phone_number": "9876543210", "monthly_income": 50000, "approved_limit": 1800000,
     "registered_at": "2026-11-24T09:30:00+00:00", "revision": 1,
 })))]
@@ -127,12 +128,12 @@ fn filter(api: &Api, parameters: &mut Parameters) -> CustomerFilter {
 #[utoipa::path(get, path = "/v1/customers", tag = "customers",
     params(
         ("phone_number" = Option<String>, Query, pattern = "^[0-9]{5,15}$", description = "Whose number it is.", example = "9876543210"),
-        ("min_monthly_income" = Option<Number>, Query, minimum = 0, description = "Rupees; included.", example = 40000),
-        ("max_monthly_income" = Option<Number>, Query, minimum = 0, description = "Rupees; included.", example = 60000),
-        ("min_approved_limit" = Option<Number>, Query, minimum = 0, description = "Rupees; included.", example = 1000000),
-        ("registered_after" = Option<String>, Query, description = "At this moment (RFC 3339) or later; a day stands \
+        ("min_monthly_income" = inline(Option<AmountBound>), Query, description = "Rupees; included.", example = 40000),
+        ("max_monthly_income" = inline(Option<AmountBound>), Query, description = "Rupees; included.", example = 60000),
+        ("min_approved_limit" = inline(Option<AmountBound>), Query, description = "Rupees; included.", example = 1000000),
+        ("registered_after" = inline(Option<DayOrMoment>), Query, description = "At this moment (RFC 3339) or later; a day stands \
             for its beginning, as the business counts days.", example = "2026-01-01"),
-        ("registered_before" = Option<String>, Query, description = "Before this moment (RFC 3339); a day stands for \
+        ("registered_before" = inline(Option<DayOrMoment>), Query, description = "Before this moment (RFC 3339); a day stands for \
             its beginning.", example = "2026-12-01T00:00:00Z"),
         ("limit" = Option<u8>, Query, minimum = 1, maximum = 100, description = "Items, at most; 20 unless told."),
         ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before, under the same filters."),
@@ -154,7 +155,7 @@ pub(super) async fn list_customers(
 /// See a customer
 #[utoipa::path(get, path = "/v1/customers/{customer_id}", tag = "customers",
     params(
-        ("customer_id" = i64, Path, description = "The customer.", example = 301),
+        ("customer_id" = i64, Path, description = "The customer.", example = 10015),
         ("If-None-Match" = Option<String>, Header, description = "The `ETag` of what the client has: where the \
             customer is still at that revision, it is not sent again.", example = json!("\"1\"")),
     ),

@@ -8,13 +8,14 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use chrono::NaiveDate;
+use projections::Projection;
 use projections::loans::{self, LoanDetail};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::repayments::Repayment;
 use super::states::LoanStatus;
-use super::{PathText, path_id};
+use super::{PathText, must_be_filled, path_id};
 use crate::http::Api;
 use crate::http::consistency::Fresh;
 use crate::http::number::Number;
@@ -28,7 +29,7 @@ const MAX_REPAYMENTS: usize = 100;
 /// A loan: what it runs on, and how it stands today.
 #[derive(Serialize, ToSchema)]
 #[schema(examples(json!({
-    "loan_id": 783, "customer_id": 301, "external_id": null, "decision_id": 12, "loan_amount": 100000,
+    "loan_id": 11000, "customer_id": 10015, "external_id": null, "decision_id": 12, "loan_amount": 100000,
     "interest_rate": 12, "tenure": 12, "monthly_installment": 8884.88, "started_on": "2026-11-24",
     "ends_on": "2027-11-24", "opened_at": "2026-11-24T09:30:00+00:00", "as_of": "2026-11-24", "status": "active",
     "next_due_on": "2026-12-24", "settled_on": null, "written_off_on": null, "instalments_paid": 0,
@@ -202,7 +203,7 @@ impl LoanAnswer {
 /// Its `ETag` is its revision, which `If-Match` is held to: what the day alone changes (its status, what is overdue or
 /// settles it) is not in it, so the loan is always sent whole.
 #[utoipa::path(get, path = "/v1/loans/{loan_id}", tag = "loans",
-    params(("loan_id" = i64, Path, description = "The loan.", example = 783)),
+    params(("loan_id" = i64, Path, description = "The loan.", example = 11000)),
     responses(
         (status = 200, description = "The loan.", body = LoanAnswer,
          headers(("ETag" = String, description = "Its revision, for `If-Match`."))),
@@ -217,6 +218,7 @@ pub(super) async fn show_loan(
 ) -> Result<Response, Problem> {
     let loan_id: LoanId = path_id("loan_id", &loan_id)?;
     parameters.finish()?;
+    must_be_filled(&api, Projection::Loans).await?;
     let found = loans::find(&api.read_models, loan_id).await?;
     fresh.confirm(&api)?;
     let loan = found.ok_or_else(|| Problem::not_found("loan_id", loan_id))?;

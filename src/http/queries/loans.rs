@@ -5,22 +5,25 @@ use aggregates::loan;
 use axum::Json;
 use axum::extract::State;
 use chrono::NaiveDate;
+use projections::Projection;
 use projections::bounds::Bounds;
 use projections::loans::{self, LoanFilter, LoanSummary};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::must_be_filled;
 use super::states::LoanStatus;
 use crate::http::Api;
 use crate::http::consistency::Fresh;
 use crate::http::number::Number;
+use crate::http::openapi::inputs::{AmountBound, DayOrMoment};
 use crate::http::parameters::{Parameters, parse_amount, parse_day, parse_id, parse_instant};
 use crate::http::problem::Problem;
 
 /// A page of loans.
 #[derive(Serialize, ToSchema)]
 #[schema(examples(json!({"items": [{
-    "loan_id": 783, "customer_id": 301, "status": "active", "loan_amount": 100000, "interest_rate": 12,
+    "loan_id": 11000, "customer_id": 10015, "status": "active", "loan_amount": 100000, "interest_rate": 12,
     "monthly_installment": 8884.88, "tenure": 12, "started_on": "2026-11-24", "ends_on": "2027-11-24",
     "next_due_on": "2026-12-24", "opened_at": "2026-11-24T09:30:00+00:00",
 }], "next_cursor": "c2~5f0c4a1be0d7~783"})))]
@@ -113,19 +116,19 @@ fn status(text: &str) -> Result<loan::LoanStatus, Invalid> {
 /// start, end, opening, status `active` (by next due date); without any it is that of the ids. It is ascending.
 #[utoipa::path(get, path = "/v1/loans", tag = "loans",
     params(
-        ("customer_id" = Option<i64>, Query, description = "Who borrows.", example = 301),
+        ("customer_id" = Option<i64>, Query, minimum = 1, maximum = 9_007_199_254_740_991_u64, description = "Who borrows.", example = 10015),
         ("status" = Option<LoanStatus>, Query, description = "How they stand today.", example = "overdue"),
-        ("min_amount" = Option<Number>, Query, minimum = 0, description = "Rupees lent; included.", example = 50000),
-        ("max_amount" = Option<Number>, Query, minimum = 0, description = "Rupees lent; included.", example = 500000),
+        ("min_amount" = inline(Option<AmountBound>), Query, description = "Rupees lent; included.", example = 50000),
+        ("max_amount" = inline(Option<AmountBound>), Query, description = "Rupees lent; included.", example = 500000),
         ("started_after" = Option<String>, Query, format = Date, description = "Granted on this day or later.", example = "2026-01-01"),
         ("started_before" = Option<String>, Query, format = Date, description = "Granted before this day.", example = "2027-01-01"),
         ("ending_after" = Option<String>, Query, format = Date, description = "With the last due date on this day or later.",
          example = "2026-12-01"),
         ("ending_before" = Option<String>, Query, format = Date, description = "With the last due date before this day.",
          example = "2030-01-01"),
-        ("opened_after" = Option<String>, Query, description = "Opened or taken over at this moment (RFC 3339) or \
+        ("opened_after" = inline(Option<DayOrMoment>), Query, description = "Opened or taken over at this moment (RFC 3339) or \
             later; a day stands for its beginning, as the business counts days.", example = "2026-01-01"),
-        ("opened_before" = Option<String>, Query, description = "Opened or taken over before this moment (RFC 3339); \
+        ("opened_before" = inline(Option<DayOrMoment>), Query, description = "Opened or taken over before this moment (RFC 3339); \
             a day stands for its beginning.", example = "2026-12-01T00:00:00Z"),
         ("limit" = Option<u8>, Query, minimum = 1, maximum = 100, description = "Items, at most; 20 unless told."),
         ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before, under the same filters."),
@@ -139,6 +142,7 @@ pub(super) async fn list_loans(
     let filter = filter(&api, &mut parameters);
     let paging = parameters.finish_list(filter.order())?;
     let today = api.calendar.today();
+    must_be_filled(&api, Projection::Loans).await?;
     let found = loans::list(&api.read_models, &filter, today, &paging.page).await?;
     fresh.confirm(&api)?;
     let next_cursor = paging.cursor(found.next.as_ref());

@@ -4,12 +4,13 @@ use aggregates::ids::LoanId;
 use aggregates::loan::RepaymentRecord;
 use axum::Json;
 use axum::extract::State;
+use projections::Projection;
 use projections::keyset::{Key, KeyValue, Kind, Order, OrderColumn};
 use projections::loans;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{PathText, path_id};
+use super::{PathText, must_be_filled, path_id};
 use crate::http::Api;
 use crate::http::consistency::Fresh;
 use crate::http::number::Number;
@@ -89,7 +90,7 @@ impl From<&RepaymentRecord> for Repayment {
 /// In the order in which they were recorded, those that were reversed among them.
 #[utoipa::path(get, path = "/v1/loans/{loan_id}/repayments", tag = "loans",
     params(
-        ("loan_id" = i64, Path, description = "The loan.", example = 783),
+        ("loan_id" = i64, Path, description = "The loan.", example = 11000),
         ("limit" = Option<u8>, Query, minimum = 1, maximum = 100, description = "Items, at most; 20 unless told."),
         ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before."),
     ),
@@ -106,6 +107,7 @@ pub(super) async fn list_repayments(
 ) -> Result<Json<RepaymentList>, Problem> {
     let loan_id: LoanId = path_id("loan_id", &loan_id)?;
     let paging = parameters.finish_list(ORDER)?;
+    must_be_filled(&api, Projection::Loans).await?;
     let found = loans::find(&api.read_models, loan_id).await?;
     fresh.confirm(&api)?;
     let loan = found.ok_or_else(|| Problem::not_found("loan_id", loan_id))?;

@@ -6,12 +6,13 @@ use aggregates::money::{Money, OutOfRange};
 use axum::Json;
 use axum::extract::State;
 use chrono::NaiveDate;
+use projections::Projection;
 use projections::loans::{self, LoanDetail};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::states::{InstalmentStatus, LoanStatus};
-use super::{PathText, path_id};
+use super::{PathText, must_be_filled, path_id};
 use crate::http::Api;
 use crate::http::consistency::Fresh;
 use crate::http::number::Number;
@@ -21,7 +22,7 @@ use crate::http::problem::{Problem, ProblemDocument};
 /// A loan's schedule, and what is paid of it.
 #[derive(Serialize, ToSchema)]
 #[schema(examples(json!({
-    "loan_id": 783, "as_of": "2026-12-24", "status": "active",
+    "loan_id": 11000, "as_of": "2026-12-24", "status": "active",
     "instalments": [{
         "number": 1, "due_on": "2026-12-24", "amount": 8884.88, "interest": 1000, "principal": 7884.88,
         "balance": 92115.12, "status": "partly_paid", "paid": 5000, "interest_paid": 1000, "principal_paid": 4000,
@@ -156,7 +157,7 @@ impl Schedule {
 /// Every instalment with what is paid of it, whether that was on time, and what is late.
 #[utoipa::path(get, path = "/v1/loans/{loan_id}/schedule", tag = "loans",
     params(
-        ("loan_id" = i64, Path, description = "The loan.", example = 783),
+        ("loan_id" = i64, Path, description = "The loan.", example = 11000),
         ("as_of" = Option<String>, Query, format = Date, description = "The day to tell it for, today unless told, and not later: by \
             what is known now of the repayments made until then.", example = "2026-11-24"),
     ),
@@ -175,6 +176,7 @@ pub(super) async fn show_schedule(
     let today = api.calendar.today();
     let on = parameters.read("as_of", |text| parse_past_day(text, today)).unwrap_or(today);
     parameters.finish()?;
+    must_be_filled(&api, Projection::Loans).await?;
     let found = loans::find(&api.read_models, loan_id).await?;
     fresh.confirm(&api)?;
     let loan = found.ok_or_else(|| Problem::not_found("loan_id", loan_id))?;

@@ -17,8 +17,8 @@ use crate::http::problem::{Problem, ProblemDocument};
 /// A loan and who borrowed it.
 #[derive(Serialize, ToSchema)]
 #[schema(examples(json!({
-    "loan_id": 10001,
-    "customer": {"id": 10001, "first_name": "Asha", "last_name": "Rao", "phone_number": "9876543210", "age": 30},
+    "loan_id": 11000,
+    "customer": {"id": 10015, "first_name": "Asha", "last_name": "Rao", "phone_number": "9876543210", "age": 30},
     "loan_amount": 100000, "interest_rate": 12, "monthly_installment": 8884.88, "tenure": 12,
 })))]
 pub(super) struct LoanWithCustomer {
@@ -88,7 +88,7 @@ impl From<LoanView> for CurrentLoan {
 
 /// See a loan
 #[utoipa::path(get, path = "/view-loan/{loan_id}", tag = "originals",
-    params(("loan_id" = i64, Path, description = "The loan.", example = 10001)),
+    params(("loan_id" = i64, Path, description = "The loan.", example = 11000)),
     responses(
         (status = 200, description = "The loan.", body = LoanWithCustomer),
         (status = 404, description = "There is no such loan.", body = ProblemDocument,
@@ -110,10 +110,10 @@ pub(super) async fn view_loan(
 ///
 /// All of them in one answer; `GET /v1/loans` gives pages.
 #[utoipa::path(get, path = "/view-loans/{customer_id}", tag = "originals",
-    params(("customer_id" = i64, Path, description = "The customer.", example = 10001)),
+    params(("customer_id" = i64, Path, description = "The customer.", example = 10015)),
     responses(
         (status = 200, description = "The loans.", body = [CurrentLoan], example = json!([{
-            "loan_id": 10001, "loan_amount": 100000, "interest_rate": 12, "monthly_installment": 8884.88,
+            "loan_id": 11000, "loan_amount": 100000, "interest_rate": 12, "monthly_installment": 8884.88,
             "repayments_left": 11,
         }])),
         (status = 404, description = "There is no such customer.", body = ProblemDocument,
