@@ -1,7 +1,8 @@
 //! Where everything is wired, and nothing else is: read it from top to bottom for the flow.
 //!
-//! databases -> schemas -> (sample data) -> bus -> relay -> projection workers -> importers -> HTTP. It stops the other way round:
-//! first no new requests, then the workers. The servers it works on are started before it and stopped after it.
+//! databases -> schemas -> (sample data) -> bus -> relay -> projection workers -> importers -> HTTP. It stops the other
+//! way round: first no new requests, then the workers. The servers it works on are started before it and stopped after
+//! it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use axum::ServiceExt;
 use axum::extract::Request;
+use sqlx::PgPool;
 use sqlx::migrate::MigrateError;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -116,18 +118,7 @@ impl App {
             filled.map_err(|error| AppError::Sample(Box::new(error)))?;
         }
 
-        let bus = match &servers.nats_url {
-            Some(url) => {
-                let stream = StreamOptions {
-                    name: config.nats_stream.clone(),
-                    max_bytes: config.nats_stream_bytes,
-                    replicas: usize::from(config.nats_replicas),
-                    log: log.identity().await?,
-                };
-                Some(Bus::connect(url, stream).await?)
-            }
-            None => None,
-        };
+        let bus = bus(config, servers, &log).await?;
         let wake = Wake::new(bus.clone());
         let progress = Arc::new(Progress::new(databases.lives.clone()));
         let workers = Workers::default();
@@ -157,12 +148,7 @@ impl App {
             catch_up(&databases, &progress).await?;
         }
         if has(config, Role::Importer) {
-            let (log, keep_days) = (databases.log.clone(), config.import_keep_days);
-            for _ in 0..WORKERS {
-                let importer = Importer { log: log.clone(), calendar, wake: wake.clone() };
-                workers.spawn(|stop| importer.run(stop));
-            }
-            workers.spawn(|stop| keep_tidy(log, keep_days, stop));
+            workers.spawn_importers(&databases.log, config.import_keep_days, calendar, &wake);
         }
         if has(config, Role::Api) {
             let log = databases.log.clone();
@@ -213,6 +199,15 @@ impl Workers {
         self.tasks.spawn(task(self.stop.clone()));
     }
 
+    fn spawn_importers(&self, log: &PgPool, keep_days: u16, calendar: BusinessCalendar, wake: &Wake) {
+        for _ in 0..WORKERS {
+            let importer = Importer { log: log.clone(), calendar, wake: wake.clone() };
+            self.spawn(|stop| importer.run(stop));
+        }
+        let log = log.clone();
+        self.spawn(|stop| keep_tidy(log, keep_days, stop));
+    }
+
     async fn stop(self) {
         self.stop.cancel();
         self.tasks.close();
@@ -244,6 +239,18 @@ impl Listening {
             tracing::warn!("some requests were still running after {DRAIN_TIMEOUT:?}");
         }
     }
+}
+
+/// The bus, where there is one.
+async fn bus(config: &Serve, servers: &Servers, log: &EventLog) -> Result<Option<Bus>, AppError> {
+    let Some(url) = &servers.nats_url else { return Ok(None) };
+    let stream = StreamOptions {
+        name: config.nats_stream.clone(),
+        max_bytes: config.nats_stream_bytes,
+        replicas: usize::from(config.nats_replicas),
+        log: log.identity().await?,
+    };
+    Ok(Some(Bus::connect(url, stream).await?))
 }
 
 /// Lets the workers apply what the log holds before anybody asks, for a bounded time.

@@ -1,4 +1,4 @@
-//! What Prometheus asks for: how log and read models stand, read from the databases when it asks, so that any process
+//! What Prometheus asks for: how log, read models and imports stand, read from the databases when it asks, so that any process
 //! with the API answers for all of them.
 
 use std::sync::atomic::AtomicU64;
@@ -10,6 +10,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use crate::import::jobs as imports;
 use crate::status::{ProjectionStatus, Seconds, State, Status};
 
 /// The content type of what [`render`] gives.
@@ -32,6 +33,11 @@ struct OfState {
     state: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfImports {
+    state: &'static str,
+}
+
 type SecondsGauge = Gauge<f64, AtomicU64>;
 
 const STATES: [(State, &str); 5] = [
@@ -46,11 +52,12 @@ const STATES: [(State, &str); 5] = [
 ///
 /// # Errors
 /// Never: writing to a string does not fail.
-pub fn render(status: &Status) -> Result<String, std::fmt::Error> {
+pub fn render(status: &Status, imports: &[(imports::State, i64)]) -> Result<String, std::fmt::Error> {
     let mut registry = Registry::with_prefix("credit_approval");
     log(&mut registry, status);
     by_projection(&mut registry, &status.items);
     by_partition(&mut registry, &status.items);
+    by_import_state(&mut registry, imports);
     let mut text = String::new();
     encode(&mut text, &registry)?;
     Ok(text)
@@ -106,6 +113,14 @@ fn by_projection(registry: &mut Registry, items: &[ProjectionStatus]) {
         }
     }
     registry.register("projection_state", "1 for the state that the read model is in", states);
+}
+
+fn by_import_state(registry: &mut Registry, imports: &[(imports::State, i64)]) {
+    let states = Family::<OfImports, Gauge>::default();
+    for (state, count) in imports {
+        states.get_or_create(&OfImports { state: state.name() }).set(*count);
+    }
+    registry.register("imports", "Imports in the state, of those that are kept", states);
 }
 
 fn by_partition(registry: &mut Registry, items: &[ProjectionStatus]) {

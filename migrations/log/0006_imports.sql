@@ -20,6 +20,8 @@ create table imports (
     -- How often a process took it up, and how often it did so after another that had ended in the middle.
     attempts         integer     not null default 0,
     interruptions    integer     not null default 0,
+    -- Not to be taken up again before.
+    retry_at         timestamptz,
 
     -- How far it has come. Rows of both workbooks; the total is known once both have been read through.
     stage            text        check (stage in ('checking', 'customers', 'loans')),

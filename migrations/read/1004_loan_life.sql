@@ -1,4 +1,5 @@
--- The life of customers and loans after they begin.
+-- The life of customers and loans after they begin. The rebuild that this version asks for fills the loans' columns in;
+-- until it is swapped in nothing is answered from them.
 
 alter table read_models.customers
     -- Which state of its details this is: 1 at registration or import, one more with each change.
@@ -15,8 +16,3 @@ alter table read_models.loans
     add column written_off_on                 date,
     -- Its repayments in their order, those that were reversed included; null until the first.
     add column repayments                     json;
-
--- Running loans are not to look settled until the rebuild that this version asks for has filled all of it in.
-update read_models.loans
-set next_due_on = (started_on + make_interval(months => instalments_paid + 1))::date
-where settled_on is null and instalments_paid < tenure;

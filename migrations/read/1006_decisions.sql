@@ -18,6 +18,8 @@ create table read_models.decisions (
 
 -- A customer's decisions, the newest first.
 create index decisions_customer on read_models.decisions (customer_id, decision_id);
+-- Those of a customer that fell one way: where few did, neither of the others leads to them alone.
+create index decisions_customer_outcome on read_models.decisions (customer_id, outcome, decision_id);
 -- All that fell one way, the newest first.
 create index decisions_outcome on read_models.decisions (outcome, decision_id);
 -- A stretch of time, in order, for backtests.

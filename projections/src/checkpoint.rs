@@ -90,15 +90,15 @@ pub async fn load_all(executor: impl PgExecutor<'_>) -> Result<Vec<(Projection, 
     Ok(known.collect())
 }
 
-/// Whether a read model has all that came before its checkpoints: `false` between the migration that adds it and its
-/// first rebuild. Once it has, it has for good.
+/// Whether queries can be answered from a read model: not between a migration that adds it, or columns that are read, and
+/// the rebuild that fills them in. Once they can, they can for good.
 ///
 /// # Errors
 /// When the database does not answer.
 pub async fn is_filled(executor: impl PgExecutor<'_>, projection: Projection) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar("select not exists (select from read_models.checkpoints where projection = $1 and version = $2)")
+    sqlx::query_scalar("select not exists (select from read_models.checkpoints where projection = $1 and version < $2)")
         .bind(projection.name())
-        .bind(UNFILLED)
+        .bind(projection.answers_since())
         .fetch_one(executor)
         .await
 }

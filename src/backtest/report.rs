@@ -41,7 +41,7 @@ const NOTE: &str = "Each decision is taken again by itself, from the standing th
         "newly_declined": {"decisions": 0, "loan_amount": 0},
     }],
     "examples": {"newly_approved": [{
-        "decision_id": 17, "customer_id": 301, "as_of": "2026-03-31", "loan_amount": 500000,
+        "decision_id": 17, "customer_id": 10001, "as_of": "2026-03-31", "loan_amount": 500000,
         "recorded_reason": "limit_exceeded", "recorded_credit_score": 61.5, "reason": "within_policy",
         "message": "Approved at 14% a year, with a credit score of 61.50.", "credit_score": 61.5,
     }], "newly_declined": []},
@@ -51,12 +51,13 @@ pub struct Report {
     /// The other policy.
     pub policy: PolicyName,
     /// Decisions since this instant; null for all.
-    #[schema(format = DateTime)]
+    #[schema(format = DateTime, required)]
     pub decided_after: Option<String>,
     /// Decisions before this instant; null for all.
-    #[schema(format = DateTime)]
+    #[schema(format = DateTime, required)]
     pub decided_before: Option<String>,
     /// Decisions over this customer's applications; null for everybody's.
+    #[schema(required)]
     pub customer_id: Option<i64>,
     /// How many were taken again.
     pub decisions: u64,

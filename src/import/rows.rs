@@ -9,13 +9,16 @@ use aggregates::Invalid;
 use aggregates::calendar::{months_after, months_passed};
 use aggregates::money::Money;
 use aggregates::person::{Age, MonthlyIncome, Name, PersonalData};
-use aggregates::terms::{Principal, Rate, Tenure};
+use aggregates::terms::{MAX_PRINCIPAL_RUPEES, Principal, Rate, Tenure};
 use calamine::DataRef;
 use chrono::{Months, NaiveDate};
 use rust_decimal::Decimal;
 
 use super::cell;
 use super::columns::{Field, Header};
+
+/// The largest monthly payment that is taken, in rupees.
+const MAX_INSTALMENT_RUPEES: i64 = 2 * MAX_PRINCIPAL_RUPEES;
 
 /// A row that cannot be imported.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -216,7 +219,7 @@ fn loan_values(raw: &RawRow<'_, '_>) -> Result<LoanRow, Reject> {
         principal: raw.parse(Field::LoanAmount, |value| Principal::try_from(cell::money(value)?))?,
         tenure: raw.parse(Field::Tenure, tenure)?,
         interest_rate: raw.parse(Field::InterestRate, |value| cell::rate(value, percentage))?,
-        instalment: raw.parse(Field::MonthlyPayment, cell::money)?,
+        instalment: raw.parse(Field::MonthlyPayment, monthly_payment)?,
         instalments_paid_on_time: raw.parse(Field::PaidOnTime, paid_on_time)?,
         started_on: raw.parse(Field::StartDate, |value| cell::date(value, raw.from_1904))?,
         ends_on: raw.parse(Field::EndDate, |value| cell::date(value, raw.from_1904))?,
@@ -225,6 +228,16 @@ fn loan_values(raw: &RawRow<'_, '_>) -> Result<LoanRow, Reject> {
         return Err(raw.reject(Field::EndDate, format!("must not be before the start on {}", row.started_on)));
     }
     Ok(row)
+}
+
+/// More than the largest loan with a month's interest at the highest rate is no instalment, and its schedule could not be
+/// summed up.
+fn monthly_payment(value: &DataRef<'_>) -> Result<Money, Invalid> {
+    let payment = cell::money(value)?;
+    if payment.amount() > Decimal::from(MAX_INSTALMENT_RUPEES) {
+        return Err(Invalid(format!("must be at most {MAX_INSTALMENT_RUPEES}")));
+    }
+    Ok(payment)
 }
 
 fn paid_on_time(value: &DataRef<'_>) -> Result<u16, Invalid> {

@@ -275,6 +275,8 @@ async fn one_that_waits_is_cancelled_at_once() {
     let cancelled = app.client.send(app.client.request(Method::DELETE, &path)).await;
     assert_eq!((cancelled.status, &cancelled.body["state"]), (202, &json!("cancelled")), "{}", cancelled.body);
     assert_eq!(count(&app.pool().await, "import_files").await, 0);
+    let metrics = app.client.request(Method::GET, "/metrics").send().await.unwrap().text().await.unwrap();
+    assert!(metrics.contains("credit_approval_imports{state=\"cancelled\"} 1"), "{metrics}");
     assert_eq!(app.client.send(app.client.request(Method::DELETE, &path)).await.status, 409);
     let none = app.client.send(app.client.request(Method::DELETE, "/v1/imports/99")).await;
     assert_eq!((none.status, none.wrong_fields()), (404, vec!["import_id"]));

@@ -25,6 +25,7 @@ mod imports;
 mod lists;
 mod loan_life;
 mod loan_shown;
+mod loan_upgrade;
 mod openapi;
 mod parking;
 mod plans;

@@ -61,6 +61,17 @@ pub enum LoanRefusal {
         /// Rupees that do.
         expected: Money,
     },
+    /// Settled as of a day that is too long past.
+    #[error("the settlement is dated {paid_on}, before {earliest}, the earliest day that is still taken")]
+    SettledTooLongAgo {
+        /// The day given.
+        paid_on: NaiveDate,
+        /// The earliest day that is taken.
+        earliest: NaiveDate,
+    },
+    /// The loan has taken as many repayments as it can.
+    #[error("loan {0} has taken as many repayments as a loan can")]
+    TooManyRepayments(LoanId),
     /// The loan has taken no such repayment.
     #[error("the loan has no repayment {0}")]
     NoSuchRepayment(RepaymentId),

@@ -7,6 +7,10 @@ use crate::loan::account::Account;
 use crate::loan::{Loan, LoanEvent, LoanRefusal, LoanTerms, RepaymentReceived};
 use crate::repayment::{Reference, RepaymentAmount};
 
+/// Repayments of one loan at most, those that were reversed included: four for each month of the longest tenure. It bounds
+/// what a loan's row holds, and what a reversal has to say of the repayments after it.
+pub const MAX_REPAYMENTS: usize = 2_000;
+
 /// A repayment that has come in.
 #[derive(Debug, Clone)]
 pub struct ReceiveRepayment {
@@ -63,6 +67,9 @@ impl Loan {
     ) -> Result<(), LoanRefusal> {
         if account.outstanding().is_zero() {
             return Err(LoanRefusal::Settled(terms.loan_id));
+        }
+        if self.repayments().len() >= MAX_REPAYMENTS {
+            return Err(LoanRefusal::TooManyRepayments(terms.loan_id));
         }
         if paid_on > today {
             return Err(LoanRefusal::PaidInFuture { paid_on, today });

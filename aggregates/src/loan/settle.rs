@@ -1,10 +1,14 @@
 //! Settling a loan early: all principal that is left, and no interest of the months to come.
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Days, NaiveDate, Utc};
 
 use crate::ids::RepaymentId;
 use crate::loan::{Loan, LoanEvent, LoanRefusal, LoanSettledEarly};
 use crate::repayment::{Reference, RepaymentAmount};
+
+/// How many days ago the money of a settlement may have come. The day decides which interest is waived, so that nobody
+/// settles as of a day long past, when less had begun.
+pub const MAX_SETTLEMENT_BACKDATING_DAYS: u64 = 31;
 
 /// A repayment that is to settle the loan early.
 #[derive(Debug, Clone)]
@@ -29,6 +33,10 @@ impl Loan {
         let mut account = self.account()?;
         let SettleEarly { repayment_id, amount, paid_on, reference, today, at } = command;
         self.must_take(terms, &account, paid_on, today)?;
+        let earliest = today.checked_sub_days(Days::new(MAX_SETTLEMENT_BACKDATING_DAYS)).unwrap_or(today);
+        if paid_on < earliest {
+            return Err(LoanRefusal::SettledTooLongAgo { paid_on, earliest });
+        }
         let settlement = account.settlement(paid_on)?;
         if amount.money() != settlement.amount {
             return Err(LoanRefusal::SettlementAmount { expected: settlement.amount });

@@ -127,6 +127,26 @@ fn a_settlement_is_dated_like_any_repayment(#[case] paid_on: &str, #[case] refus
 }
 
 #[test]
+fn nobody_settles_as_of_a_day_long_past() {
+    let dated = |paid_on: &str| {
+        let LoanCommand::SettleEarly(command) = settle(1, "101000", paid_on) else { panic!("a settlement") };
+        LoanCommand::SettleEarly(SettleEarly { today: date("2026-04-15"), ..command })
+    };
+    let opened = given([opening()]);
+    let refusal = LoanRefusal::SettledTooLongAgo { paid_on: date("2026-03-14"), earliest: date("2026-03-15") };
+    assert_eq!(refused(&opened, dated("2026-03-14")), refusal);
+    assert!(opened.decide(dated("2026-03-15")).is_ok());
+}
+
+#[test]
+fn a_loan_takes_a_bounded_number_of_repayments() {
+    let full = after((1..=2_000).map(|id| repay(id, "0.01", "2026-03-20")));
+    let refusal = refused(&full, repay(2_001, "0.01", "2026-03-20"));
+    assert_eq!(refusal, LoanRefusal::TooManyRepayments(terms().loan_id));
+    assert!(full.decide(reverse(7)).is_ok());
+}
+
+#[test]
 fn a_loan_that_does_not_exist_has_no_life() {
     for command in [settle(1, "1", "2026-04-14"), reverse(1), write_off()] {
         TestFramework::<Loan>::with(())

@@ -67,7 +67,8 @@ pub(crate) fn settle(id: i64, amount: &str, paid_on: &str) -> LoanCommand {
         amount: repayment_amount(amount),
         paid_on: date(paid_on),
         reference: None,
-        today: date(TODAY),
+        // On the day itself, unless it is still to come.
+        today: date(paid_on).min(date(TODAY)),
         at: at(),
     })
 }

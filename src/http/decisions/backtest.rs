@@ -106,6 +106,8 @@ struct Asked {
         )),
         (status = 404, description = "There is no such policy.", body = ProblemDocument,
          content_type = "application/problem+json"),
+        (status = 409, description = "Another backtest runs in this process.", body = ProblemDocument,
+         content_type = "application/problem+json"),
     ))]
 pub(super) async fn backtest(
     State(api): State<Api>,

@@ -27,6 +27,7 @@ pub(super) struct Explained {
     /// All of them, also where a fixed rule overrode their sum.
     components: Vec<ScoreComponent>,
     /// Percent a year, the lowest that the score borrows at; null where it is too low for any.
+    #[schema(required)]
     minimum_interest_rate: Option<Number>,
     /// Percent a year: the rate asked for, or the lowest that the score borrows at.
     corrected_interest_rate: Number,
@@ -92,10 +93,12 @@ struct Standing {
 struct JudgedUnder {
     id: String,
     /// The number that its id ends with; null where it ends with none.
+    #[schema(required)]
     version: Option<u32>,
     /// SHA-256 of the policy's text.
     digest: String,
     /// What it goes by: weights, caps and floors; null where this service no longer has the policy.
+    #[schema(required)]
     rules: Option<Rules>,
 }
 

@@ -4,19 +4,19 @@ use aggregates::ids::{CustomerId, DecisionId};
 use aggregates::policy::decision::Outcome;
 use axum::Json;
 use axum::extract::State;
+use projections::Projection;
 use projections::decisions::{self, Decision, Filter, ListedDecision};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::explained::{DecisionOutcome, Explained};
-use super::must_be_filled;
 use crate::http::Api;
 use crate::http::application::ReasonCode;
 use crate::http::consistency::Fresh;
 use crate::http::number::Number;
 use crate::http::parameters::Parameters;
 use crate::http::problem::{Problem, ProblemDocument};
-use crate::http::queries::{PathText, path_id};
+use crate::http::queries::{PathText, must_be_filled, path_id};
 
 /// A decision, and why it fell as it did.
 #[derive(Serialize, ToSchema)]
@@ -57,6 +57,7 @@ pub(super) struct DecisionDocument {
     decision_id: i64,
     customer_id: i64,
     /// The loan that it opened; null for a decline.
+    #[schema(required)]
     loan_id: Option<i64>,
     #[schema(format = DateTime)]
     decided_at: String,
@@ -74,6 +75,7 @@ pub(super) struct DecisionDocument {
 pub(super) struct DecisionList {
     items: Vec<DecisionItem>,
     /// Continues the list; null on its last page.
+    #[schema(required)]
     next_cursor: Option<String>,
 }
 
@@ -83,6 +85,7 @@ struct DecisionItem {
     decision_id: i64,
     customer_id: i64,
     /// The loan that it opened; null for a decline.
+    #[schema(required)]
     loan_id: Option<i64>,
     #[schema(value_type = DecisionOutcome)]
     outcome: String,
@@ -139,7 +142,7 @@ pub(super) async fn find(
     parameters.finish()?;
     let mut found = decisions::find(&api.read_models, decision_id).await?;
     if found.is_none() {
-        must_be_filled(&api).await?;
+        must_be_filled(&api, Projection::Decisions).await?;
         // It may have been filled in just now.
         found = decisions::find(&api.read_models, decision_id).await?;
     }
@@ -171,7 +174,7 @@ pub(super) async fn list(
     let filter = filter(&mut parameters)?;
     let page = parameters.page()?;
     parameters.finish()?;
-    must_be_filled(&api).await?;
+    must_be_filled(&api, Projection::Decisions).await?;
     let below = if page.after == 0 { i64::MAX } else { page.after };
     let mut found = decisions::list(&api.read_models, filter, below, page.limit + 1).await?;
     fresh.confirm(&api)?;

@@ -7,13 +7,11 @@ mod list;
 mod policies;
 mod preview;
 
-use projections::{Projection, checkpoint};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Api;
 use super::openapi::{operation, query};
-use super::problem::Problem;
 
 /// Their routes.
 pub(super) fn routes() -> OpenApiRouter<Api> {
@@ -24,13 +22,4 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(policies::list))
         .routes(routes!(policies::find))
         .routes(operation(routes!(backtest::backtest)))
-}
-
-/// The read model must have all decisions, or it would answer from half of them.
-async fn must_be_filled(api: &Api) -> Result<(), Problem> {
-    if checkpoint::is_filled(&api.read_models, Projection::Decisions).await? {
-        Ok(())
-    } else {
-        Err(Problem::not_filled_yet())
-    }
 }

@@ -31,6 +31,7 @@ use crate::policies::{KnownPolicy, Policies};
 pub(super) struct PolicyDocument {
     id: String,
     /// The number that its id ends with; null where it ends with none.
+    #[schema(required)]
     version: Option<u32>,
     /// SHA-256 of the policy's text.
     digest: String,
@@ -57,6 +58,7 @@ pub(super) struct PolicyDocument {
 pub(super) struct PolicyList {
     items: Vec<PolicyDocument>,
     /// Continues the list; null on its last page.
+    #[schema(required)]
     next_cursor: Option<String>,
 }
 

@@ -19,18 +19,20 @@ use crate::store::idempotency::Remembered;
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// Workbooks to be imported: customers, loans, or both.
-#[derive(ToSchema)]
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "it describes a form that is received field by field")]
 struct ImportUpload {
     /// An .xlsx workbook of customers.
-    #[schema(value_type = Option<String>, format = Binary,
+    #[schema(value_type = String, required = false, format = Binary,
              content_media_type = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")]
     customers: Option<Vec<u8>>,
     /// An .xlsx workbook of loans.
-    #[schema(value_type = Option<String>, format = Binary,
+    #[schema(value_type = String, required = false, format = Binary,
              content_media_type = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")]
     loans: Option<Vec<u8>>,
     /// Check everything and write nothing; false unless told.
+    #[schema(value_type = bool, required = false)]
     dry_run: Option<bool>,
 }
 

@@ -119,13 +119,16 @@ impl From<jobs::Import> for Import {
 /// A page of imports, the newest first.
 #[derive(Serialize, ToSchema)]
 #[schema(examples(json!({"items": [{
-    "id": 12, "state": "waiting", "dry_run": true, "cancel_requested": false,
-    "customers": {"name": "customer_data.xlsx", "bytes": 21504, "read": 0, "imported": 0, "renumbered": 0,
-                  "unchanged": 0, "rejected": 0},
+    "id": 12, "state": "done", "dry_run": false, "cancel_requested": false,
+    "customers": {
+        "name": "customer_data.xlsx", "bytes": 21504,
+        "read": 300, "imported": 299, "renumbered": 0, "unchanged": 0, "rejected": 1,
+    },
     "loans": null,
-    "progress": {"stage": null, "rows_done": 0, "rows_total": null, "rows_per_second": 0},
+    "progress": {"stage": "customers", "rows_done": 300, "rows_total": 300, "rows_per_second": 2800},
     "warnings": 0, "error": null,
-    "created_at": "2026-03-31T09:30:00+00:00", "started_at": null, "ended_at": null,
+    "created_at": "2026-03-31T09:30:00+00:00", "started_at": "2026-03-31T09:30:01+00:00",
+    "ended_at": "2026-03-31T09:30:02+00:00",
 }], "next_cursor": "c1.12"})))]
 pub(super) struct ImportList {
     pub(super) items: Vec<Import>,

@@ -15,6 +15,7 @@ use crate::status::status;
 ))]
 pub(super) async fn metrics(State(api): State<Api>) -> Result<([(HeaderName, &'static str); 1], String), Problem> {
     let status = status(&api.replay.log, &api.read_models).await?;
-    let text = render(&status).map_err(|_| Problem::unavailable())?;
+    let imports = api.imports.by_state().await?;
+    let text = render(&status, &imports).map_err(|_| Problem::unavailable())?;
     Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], text))
 }

@@ -138,12 +138,12 @@ impl Problem {
         Self { retry_after: Some(5), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "not-filled-yet", title, detail) }
     }
 
-    /// Another backtest runs in this process: 503.
+    /// Another backtest runs in this process: 409.
     #[must_use]
     pub fn backtest_under_way() -> Self {
         let detail = "One backtest runs at a time in a process. Try again when it has ended.";
         let title = "A backtest is under way";
-        Self { retry_after: Some(5), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "backtest-under-way", title, detail) }
+        Self { retry_after: Some(5), ..Self::new(StatusCode::CONFLICT, "backtest-under-way", title, detail) }
     }
 
     /// A rebuild is under way: 409.

@@ -30,7 +30,7 @@ impl From<CommandError> for Problem {
             CommandError::KeyReused => Self::key_reused(),
             CommandError::Load(LoadError::Unreadable(_)) => {
                 log(&error);
-                let detail = "The customer's stream holds an event that this version cannot read. Nothing was changed.";
+                let detail = "A stream holds an event that this version cannot read. Nothing was changed.";
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "unreadable-stream", "The stream cannot be read", detail)
             }
             CommandError::Load(_) | CommandError::Id(_) | CommandError::KeyLookup(_) => {
@@ -92,13 +92,15 @@ impl Problem {
                 "amount",
                 &format!("must be {expected}, which settles the loan on that day"),
             ),
-            LoanRefusal::PaidInFuture { .. } | LoanRefusal::PaidBeforeStart { .. } | LoanRefusal::OutOfOrder { .. } => {
-                Self::unfitting_repayment("paid_on", refusal)
-            }
+            LoanRefusal::PaidInFuture { .. }
+            | LoanRefusal::PaidBeforeStart { .. }
+            | LoanRefusal::OutOfOrder { .. }
+            | LoanRefusal::SettledTooLongAgo { .. } => Self::unfitting_repayment("paid_on", refusal),
             LoanRefusal::AmountOverOutstanding { .. } => Self::unfitting_repayment("amount", refusal),
-            LoanRefusal::AlreadyExists(_) | LoanRefusal::EndsBeforeStart { .. } | LoanRefusal::OutOfRange(_) => {
-                Self::refused(refusal)
-            }
+            LoanRefusal::AlreadyExists(_)
+            | LoanRefusal::EndsBeforeStart { .. }
+            | LoanRefusal::TooManyRepayments(_)
+            | LoanRefusal::OutOfRange(_) => Self::refused(refusal),
         }
     }
 

@@ -8,13 +8,14 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use chrono::NaiveDate;
+use projections::Projection;
 use projections::loans::{self, LoanDetail};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::repayments::Repayment;
 use super::states::LoanStatus;
-use super::{PathText, path_id};
+use super::{PathText, must_be_filled, path_id};
 use crate::http::Api;
 use crate::http::consistency::Fresh;
 use crate::http::number::Number;
@@ -217,6 +218,7 @@ pub(super) async fn show_loan(
 ) -> Result<Response, Problem> {
     let loan_id: LoanId = path_id("loan_id", &loan_id)?;
     parameters.finish()?;
+    must_be_filled(&api, Projection::Loans).await?;
     let found = loans::find(&api.read_models, loan_id).await?;
     fresh.confirm(&api)?;
     let loan = found.ok_or_else(|| Problem::not_found("loan_id", loan_id))?;

@@ -5,11 +5,13 @@ use aggregates::loan;
 use axum::Json;
 use axum::extract::State;
 use chrono::NaiveDate;
+use projections::Projection;
 use projections::bounds::Bounds;
 use projections::loans::{self, LoanFilter, LoanSummary};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::must_be_filled;
 use super::states::LoanStatus;
 use crate::http::Api;
 use crate::http::consistency::Fresh;
@@ -140,6 +142,7 @@ pub(super) async fn list_loans(
     let filter = filter(&api, &mut parameters);
     let paging = parameters.finish_list(filter.order())?;
     let today = api.calendar.today();
+    must_be_filled(&api, Projection::Loans).await?;
     let found = loans::list(&api.read_models, &filter, today, &paging.page).await?;
     fresh.confirm(&api)?;
     let next_cursor = paging.cursor(found.next.as_ref());

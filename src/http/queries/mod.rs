@@ -12,6 +12,7 @@ mod view_loan;
 use aggregates::Invalid;
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
+use projections::{Projection, checkpoint};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -73,4 +74,10 @@ pub(super) fn path_id<T: TryFrom<i64, Error = Invalid>>(
     }
     let id = text.parse::<i64>().ok().and_then(|id| T::try_from(id).ok());
     id.ok_or_else(|| Problem::not_found(field, text))
+}
+
+/// The read model must hold all that is read from it, or the answer would be made from half of it: after an update it does
+/// not until a rebuild is swapped in.
+pub(super) async fn must_be_filled(api: &Api, projection: Projection) -> Result<(), Problem> {
+    if checkpoint::is_filled(&api.read_models, projection).await? { Ok(()) } else { Err(Problem::not_filled_yet()) }
 }

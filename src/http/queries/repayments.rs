@@ -4,12 +4,13 @@ use aggregates::ids::LoanId;
 use aggregates::loan::RepaymentRecord;
 use axum::Json;
 use axum::extract::State;
+use projections::Projection;
 use projections::keyset::{Key, KeyValue, Kind, Order, OrderColumn};
 use projections::loans;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{PathText, path_id};
+use super::{PathText, must_be_filled, path_id};
 use crate::http::Api;
 use crate::http::consistency::Fresh;
 use crate::http::number::Number;
@@ -106,6 +107,7 @@ pub(super) async fn list_repayments(
 ) -> Result<Json<RepaymentList>, Problem> {
     let loan_id: LoanId = path_id("loan_id", &loan_id)?;
     let paging = parameters.finish_list(ORDER)?;
+    must_be_filled(&api, Projection::Loans).await?;
     let found = loans::find(&api.read_models, loan_id).await?;
     fresh.confirm(&api)?;
     let loan = found.ok_or_else(|| Problem::not_found("loan_id", loan_id))?;

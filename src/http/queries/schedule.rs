@@ -6,12 +6,13 @@ use aggregates::money::{Money, OutOfRange};
 use axum::Json;
 use axum::extract::State;
 use chrono::NaiveDate;
+use projections::Projection;
 use projections::loans::{self, LoanDetail};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::states::{InstalmentStatus, LoanStatus};
-use super::{PathText, path_id};
+use super::{PathText, must_be_filled, path_id};
 use crate::http::Api;
 use crate::http::consistency::Fresh;
 use crate::http::number::Number;
@@ -175,6 +176,7 @@ pub(super) async fn show_schedule(
     let today = api.calendar.today();
     let on = parameters.read("as_of", |text| parse_past_day(text, today)).unwrap_or(today);
     parameters.finish()?;
+    must_be_filled(&api, Projection::Loans).await?;
     let found = loans::find(&api.read_models, loan_id).await?;
     fresh.confirm(&api)?;
     let loan = found.ok_or_else(|| Problem::not_found("loan_id", loan_id))?;

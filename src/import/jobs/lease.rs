@@ -17,6 +17,8 @@ const CLASS: i32 = 0x494d;
 const CANDIDATES: i64 = 10;
 /// As much as a spreadsheet allows its sheets, and titles are given in messages, several times over.
 const MAX_NOTICE_CHARS: usize = 500;
+/// The longest pause before an interrupted import is taken up again.
+const MAX_PAUSE_SECONDS: i32 = 60;
 const MAX_ERROR_CHARS: usize = 2000;
 
 /// Another process has taken the import over, or it is gone.
@@ -71,7 +73,7 @@ pub(super) struct Lease {
 pub(super) async fn candidates(log: &PgPool) -> Result<Vec<i64>, sqlx::Error> {
     sqlx::query_scalar(
         "select id from imports
-         where state in ('waiting', 'running')
+         where state in ('waiting', 'running') and (retry_at is null or retry_at <= clock_timestamp())
            and not exists (select from pg_locks
                            where locktype = 'advisory' and classid = $1::bigint::oid
                              and objid = (id & 2147483647)::oid and objsubid = 2
@@ -203,14 +205,20 @@ impl Lease {
         self.connection.close().await
     }
 
-    /// Leaves it to a later attempt, with what interrupted this one.
+    /// Leaves it to a later attempt, with what interrupted this one; the oftener that happens, the later.
     pub(super) async fn interrupted(mut self, error: &str) -> Result<(), sqlx::Error> {
-        sqlx::query("update imports set error = $3 where id = $1 and attempts = $2 and state = 'running'")
-            .bind(self.id)
-            .bind(self.attempt)
-            .bind(text(error, MAX_ERROR_CHARS))
-            .execute(&mut self.connection)
-            .await?;
+        sqlx::query(
+            "update imports
+             set error = $3,
+                 retry_at = clock_timestamp() + make_interval(secs => least(2 ^ (1 + interruptions), $4))
+             where id = $1 and attempts = $2 and state = 'running'",
+        )
+        .bind(self.id)
+        .bind(self.attempt)
+        .bind(text(error, MAX_ERROR_CHARS))
+        .bind(MAX_PAUSE_SECONDS)
+        .execute(&mut self.connection)
+        .await?;
         self.connection.close().await
     }
 }

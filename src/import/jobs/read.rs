@@ -3,7 +3,7 @@
 use sqlx::FromRow;
 
 use super::super::report::{Notice, NoticeKind};
-use super::{COLUMNS, Import, Imports, Row};
+use super::{COLUMNS, Import, Imports, Row, State};
 
 /// Some items of a list, and whether there are more behind them.
 #[derive(Debug)]
@@ -73,6 +73,17 @@ impl Imports {
         .await?;
         let imports: Result<_, sqlx::Error> = rows.into_iter().map(Import::try_from).collect();
         Ok(Page::of(imports?, limit))
+    }
+
+    /// How many imports there are in each state.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn by_state(&self) -> Result<Vec<(State, i64)>, sqlx::Error> {
+        let counts: Vec<(String, i64)> =
+            sqlx::query_as("select state, count(*) from imports group by state").fetch_all(&self.log).await?;
+        let count = |state: State| counts.iter().find(|(name, _)| name == state.name()).map_or(0, |(_, count)| *count);
+        Ok(State::ALL.into_iter().map(|state| (state, count(state))).collect())
     }
 
     /// One import.

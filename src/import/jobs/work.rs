@@ -108,6 +108,11 @@ impl Importer {
         } else {
             self.import(&mut lease, &claimed, stop).await
         };
+        let outcome = match outcome {
+            // No later attempt would find more.
+            Err(error @ Interruption::Incomplete) => Ok(Outcome::Ended(State::Failed, Some(error.to_string()))),
+            outcome => outcome,
+        };
         match outcome {
             Ok(Outcome::Ended(state, error)) => {
                 lease.end(state, error.as_deref()).await?;

@@ -12,7 +12,7 @@ use crate::import::{Scratch, imported, job, run};
 use crate::support::TestApp;
 use crate::support::log::empty_log;
 use crate::support::process::RoleProcess;
-use crate::support::sql::{count, execute};
+use crate::support::sql::{count, execute, number};
 use crate::support::verified::assert_verified;
 use crate::support::wait::eventually;
 
@@ -36,14 +36,7 @@ async fn what_a_killed_importer_left_is_taken_up_within_seconds_and_counted_righ
     for (event, at_least) in [("CustomerImported", 1000), ("LoanImported", 2000)] {
         let so_many = format!("events where event_type = '{event}'");
         eventually("it is in the middle", async || count(&pool, &so_many).await >= at_least).await;
-        let holder: i64 = sqlx::query_scalar(
-            "select count(*) from pg_locks where locktype = 'advisory' and classid = 18765 and objsubid = 2
-                and database = (select oid from pg_database where datname = current_database())",
-        )
-        .fetch_one(&pool)
-        .await
-        .unwrap();
-        assert_eq!(holder, 1, "one works on it");
+        assert_eq!(number(&pool, &format!("select count(*) {HOLDERS}")).await, 1, "one works on it");
         first.kill().await;
         second.kill().await;
         assert_eq!(shown(&app.client, id).await["state"], "running", "nobody has said otherwise");
@@ -90,6 +83,28 @@ async fn one_that_was_taken_up_again_is_cancelled_only_where_its_count_is_right(
     app.stop().await;
 }
 
+/// Sessions of this database that hold an import.
+const HOLDERS: &str = "from pg_locks where locktype = 'advisory' and classid = 18765 and objsubid = 2
+                       and database = (select oid from pg_database where datname = current_database())";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_importer_that_loses_its_hold_goes_on_and_counts_right() {
+    let scratch = Scratch::new();
+    let files = scratch.generated(3000, 3000);
+    let app = TestApp::start().await;
+    let pool = app.pool().await;
+    let id = uploaded(&app.client, form(Some(&files.customers), Some(&files.loans))).await;
+    for at_least in [500, 2000] {
+        eventually("it is in the middle", async || count(&pool, "events").await >= at_least).await;
+        execute(&pool, &format!("select pg_terminate_backend(pid) {HOLDERS}")).await;
+    }
+    let import = ended(&app.client, id, "done").await;
+    assert_eq!((tally(&import["customers"]), tally(&import["loans"])[1]), ([3000, 3000, 0, 0, 0], 3000), "{import}");
+    assert_eq!(import["error"], json!(null), "what has been got over is not told");
+    assert_every_row_once(&pool, 3000, 3000).await;
+    app.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_importer_that_is_stopped_leaves_its_import_to_the_next() {
     let scratch = Scratch::new();
@@ -107,6 +122,47 @@ async fn an_importer_that_is_stopped_leaves_its_import_to_the_next() {
     assert_eq!((tally(&import["customers"]), loans[1]), ([3000, 3000, 0, 0, 0], 3000), "{import}");
     assert_every_row_once(&pool, 3000, 3000).await;
     next.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_takes_nothing_for_a_while_only_delays_it() {
+    let scratch = Scratch::new();
+    let (customers, _) = faulty(&scratch, 1500, 40);
+    let app = TestApp::start().await;
+    let pool = app.pool().await;
+    execute(&pool, "alter table events add constraint full_disk check (sequence < 0) not valid").await;
+    let id = uploaded(&app.client, form(Some(&customers), None)).await;
+    let interrupted = eventually("it was interrupted", async || {
+        let import = shown(&app.client, id).await;
+        import["error"].is_string().then_some(import)
+    })
+    .await;
+    assert_eq!((&interrupted["state"], interrupted["ended_at"].is_null()), (&json!("running"), true), "{interrupted}");
+    assert!(interrupted["error"].as_str().unwrap().contains("full_disk"), "{interrupted}");
+    assert_eq!(count(&pool, "imports where retry_at > clock_timestamp() - interval '10 seconds'").await, 1);
+    execute(&pool, "alter table events drop constraint full_disk").await;
+    let import = ended(&app.client, id, "done").await;
+    let direct = run(&empty_log().await, &job(Some(&customers), None)).await;
+    assert_eq!(
+        (tally(&import["customers"]), &import["error"]),
+        (tally_of(&direct.customers), &json!(null)),
+        "{import}"
+    );
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_has_lost_a_part_of_its_workbook_fails() {
+    let scratch = Scratch::new();
+    let files = scratch.generated(10, 20);
+    let app = without_importer().await;
+    let pool = app.pool().await;
+    let id = uploaded(&app.client, form(Some(&files.customers), Some(&files.loans))).await;
+    execute(&pool, "delete from import_files where kind = 'loans'").await;
+    let _importer = RoleProcess::start(&app.config, "importer").await;
+    let failed = ended(&app.client, id, "failed").await;
+    assert_eq!((&failed["error"], imported(&pool).await), (&json!("a part of the workbook is missing"), (0, 0)));
+    app.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -91,14 +91,14 @@ fn loans() -> String {
     )
 }
 
-/// As many as loans; one in twenty is a decline.
+/// As many as loans; one in two hundred is a decline.
 fn decisions() -> String {
     format!(
         "insert into read_models.decisions
              (decision_id, customer_id, loan_id, outcome, decided_at, as_of, policy_id, policy_digest, credit_score,
               loan_amount, assessment)
          select id, case when id <= {LOANS_OF_CUSTOMER} then {CUSTOMER} else 1 + (id * 7907) % {CUSTOMERS} end,
-                case when id % 20 > 0 then id end, case when id % 20 > 0 then 'approved' else 'declined' end,
+                case when id % 200 > 0 then id end, case when id % 200 > 0 then 'approved' else 'declined' end,
                 timestamptz '2020-01-01 00:00Z' + id * interval '3 minutes', date '2020-01-01' + (id / 480)::integer,
                 'standard-1', repeat('0', 64), 50 + id % 50, 1000 + (id * 104729) % 2000000,
                 '{{\"reasons\": [{{\"code\": \"within_policy\"}}]}}'

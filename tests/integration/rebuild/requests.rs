@@ -172,7 +172,8 @@ async fn with_two_wrong_customers() -> (TestApp, PgPool, [i64; 2]) {
          insert into read_models.loans
              select (jsonb_populate_record(one, jsonb_build_object('loan_id', 9000000 + one.customer_id))).*
              from read_models.loans one;
-         update read_models.credit_profiles set profile = jsonb_set(profile::jsonb, '{loans}', '[]')::json",
+         update read_models.credit_profiles set profile = jsonb_set(profile::jsonb, '{loans}', '[]')::json;
+         update read_models.decisions set credit_score = 0",
     )
     .await;
     (app, pool, customers)
@@ -199,12 +200,16 @@ async fn one_customer_alone_is_rebuilt_and_nobody_else_is_touched() {
         assert_eq!((unknown.status, unknown.wrong_fields()), (404, vec!["customer_id"]), "{}", unknown.body);
     }
     let found = findings(&pool).await;
-    let of_other = |line: &String| line.contains(&format!(" {other}: ")) || line.starts_with("loans ");
+    let of_other = |line: &String| {
+        line.contains(&format!(" {other}: ")) || line.starts_with("loans ") || line.starts_with("decisions ")
+    };
     assert!(found.differences >= 3 && found.first.iter().all(of_other), "only the other is wrong now: {found}");
     assert_eq!(loans_of(&app.client, mended).await.len(), 2, "what had been made up is gone, what was lost is back");
 
     let other_id = other.to_string();
-    let ran = run(&app.config, &["rebuild", "loans", "customers", "credit_profiles", "--customer", &other_id]).await;
+    let ran =
+        run(&app.config, &["rebuild", "loans", "customers", "credit_profiles", "decisions", "--customer", &other_id])
+            .await;
     assert_eq!(ran.code, Some(0), "{}", ran.complained);
     assert!(ran.said.contains(&format!("loans: customer {other} is rebuilt")), "{}", ran.said);
     assert_verified(&pool).await;
