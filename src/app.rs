@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use axum::ServiceExt;
 use axum::extract::Request;
+use log::LevelFilter;
 use sqlx::PgPool;
 use sqlx::migrate::MigrateError;
 use tokio::net::TcpListener;
@@ -37,6 +38,7 @@ use crate::servers::Servers;
 use crate::store::EventLog;
 use crate::store::idempotency::keep_purged;
 use crate::store::migrate::migrate;
+use crate::store::settled::keep_marked;
 
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(15);
@@ -109,8 +111,10 @@ impl App {
     pub async fn start(config: &Serve, prepared: Prepared, servers: &Servers) -> Result<Self, AppError> {
         let Prepared { policies, listener } = prepared;
         let connections = config.store.database_connections;
-        let databases = Databases::connect(&servers.database_url, &servers.read_database_url, connections).await?;
+        let (log, read_models) = (&servers.database_url, &servers.read_database_url);
+        let databases = Databases::connect(log, read_models, connections, LevelFilter::Warn).await?;
         migrate(&databases.log, &databases.read_models).await?;
+        policies.must_be_unchanged(&databases.read_models).await?;
         let log = EventLog::new(databases.log.clone());
         let calendar = BusinessCalendar(config.store.business_utc_offset);
         if config.sample_data {
@@ -148,12 +152,9 @@ impl App {
             catch_up(&databases, &progress).await?;
         }
         if has(config, Role::Importer) {
-            workers.spawn_importers(&databases.log, config.import_keep_days, calendar, &wake);
+            workers.spawn_importers(&databases.log, calendar, &wake);
         }
-        if has(config, Role::Api) {
-            let log = databases.log.clone();
-            workers.spawn(|stop| keep_purged(log, stop));
-        }
+        workers.spawn_upkeep(config, &databases.log);
 
         let api = listener.map(|listener| {
             let api = Api {
@@ -199,13 +200,24 @@ impl Workers {
         self.tasks.spawn(task(self.stop.clone()));
     }
 
-    fn spawn_importers(&self, log: &PgPool, keep_days: u16, calendar: BusinessCalendar, wake: &Wake) {
+    fn spawn_importers(&self, log: &PgPool, calendar: BusinessCalendar, wake: &Wake) {
         for _ in 0..WORKERS {
             let importer = Importer { log: log.clone(), calendar, wake: wake.clone() };
             self.spawn(|stop| importer.run(stop));
         }
-        let log = log.clone();
-        self.spawn(|stop| keep_tidy(log, keep_days, stop));
+    }
+
+    /// What is removed and noted in the course of time. Uploads that broke off are left by those who take them in.
+    fn spawn_upkeep(&self, config: &Serve, log: &PgPool) {
+        if has(config, Role::Api) {
+            let (keys, marks) = (log.clone(), log.clone());
+            self.spawn(|stop| keep_purged(keys, stop));
+            self.spawn(|stop| keep_marked(marks, stop));
+        }
+        if has(config, Role::Api) || has(config, Role::Importer) {
+            let (log, keep_days) = (log.clone(), config.import_keep_days);
+            self.spawn(|stop| keep_tidy(log, keep_days, stop));
+        }
     }
 
     async fn stop(self) {

@@ -5,12 +5,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use log::LevelFilter;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection};
 
 use crate::replay::Replay;
 
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+/// What takes longer is told.
 const SLOW_STATEMENT: Duration = Duration::from_secs(1);
 const REPLAY_CONNECTIONS: u32 = 10;
 const REPLAY_IDLE: Duration = Duration::from_secs(30);
@@ -64,16 +66,21 @@ impl Lives {
 }
 
 impl Databases {
-    /// Connects to both.
+    /// Connects to both. Of statements that take long it is told at the level `slow`.
     ///
     /// # Errors
     /// When an address is not one, or its server cannot be reached.
-    pub async fn connect(log_url: &str, read_models_url: &str, connections: u32) -> Result<Self, sqlx::Error> {
+    pub async fn connect(
+        log_url: &str,
+        read_models_url: &str,
+        connections: u32,
+        slow: LevelFilter,
+    ) -> Result<Self, sqlx::Error> {
         // What was answered is on disk, whatever the server's own default is.
-        let log = options(log_url)?.options([("synchronous_commit", "on")]);
+        let log = options(log_url, slow)?.options([("synchronous_commit", "on")]);
         // The read models are folded from the log and move with their checkpoints, so a crash that takes the last
         // commits of both takes nothing that is not folded again.
-        let read_models_options = options(read_models_url)?.options([("synchronous_commit", "off")]);
+        let read_models_options = options(read_models_url, slow)?.options([("synchronous_commit", "off")]);
         // One connection first: its error says what is wrong, where a pool would only say that it waited.
         for options in [&log, &read_models_options] {
             options.connect().await?.close().await?;
@@ -126,7 +133,7 @@ pub fn is_unexplained(error: &sqlx::Error) -> bool {
     }
 }
 
-fn options(url: &str) -> Result<PgConnectOptions, sqlx::Error> {
+fn options(url: &str, slow: LevelFilter) -> Result<PgConnectOptions, sqlx::Error> {
     let options = PgConnectOptions::from_str(url)?.application_name("credit-approval");
-    Ok(options.log_statements(log::LevelFilter::Debug).log_slow_statements(log::LevelFilter::Warn, SLOW_STATEMENT))
+    Ok(options.log_statements(LevelFilter::Debug).log_slow_statements(slow, SLOW_STATEMENT))
 }

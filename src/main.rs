@@ -3,11 +3,15 @@
 use std::error::Error;
 use std::io::Write;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use credit_approval::config::{Cli, Command};
 use credit_approval::ops;
 use credit_approval::telemetry;
+
+/// What was not done by then ends with the process.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -24,25 +28,30 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<(), Box<dyn Error>> {
     telemetry::start(cli.log_format, &cli.log_filter)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
-        match cli.command {
-            Command::Serve(serve) => Ok(ops::serve::serve(&serve).await?),
-            Command::Import(import) => Ok(ops::import::import(&import).await?),
-            Command::Generate(generate) => Ok(ops::generate::generate(&generate)?),
-            Command::Migrate(store) => Ok(ops::migrate::migrate(&store).await?),
-            Command::Rebuild(rebuild) => Ok(ops::rebuild::rebuild(&rebuild).await?),
-            Command::Projections(projections) => Ok(ops::projections::projections(&projections).await?),
-            Command::Parked(parked) => Ok(ops::projections::parked(&parked).await?),
-            Command::Redrive(redrive) => Ok(ops::projections::redrive(&redrive).await?),
-            Command::Verify(verify) => Ok(ops::verify::verify(&verify).await?),
-            Command::Backtest(backtest) => Ok(ops::backtest::backtest(&backtest).await?),
-            Command::Health(health) => Ok(ops::health::health(&health).await?),
-            Command::Openapi => {
-                ops::openapi::openapi();
-                Ok(())
-            }
+    let outcome = runtime.block_on(run_command(cli.command));
+    // A thread that reads a workbook, or waits for a name to be resolved, ends with the process.
+    runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
+    outcome
+}
+
+async fn run_command(command: Command) -> Result<(), Box<dyn Error>> {
+    match command {
+        Command::Serve(serve) => Ok(ops::serve::serve(&serve).await?),
+        Command::Import(import) => Ok(ops::import::import(&import).await?),
+        Command::Generate(generate) => Ok(ops::generate::generate(&generate)?),
+        Command::Migrate(store) => Ok(ops::migrate::migrate(&store).await?),
+        Command::Rebuild(rebuild) => Ok(ops::rebuild::rebuild(&rebuild).await?),
+        Command::Projections(projections) => Ok(ops::projections::projections(&projections).await?),
+        Command::Parked(parked) => Ok(ops::projections::parked(&parked).await?),
+        Command::Redrive(redrive) => Ok(ops::projections::redrive(&redrive).await?),
+        Command::Verify(verify) => Ok(ops::verify::verify(&verify).await?),
+        Command::Backtest(backtest) => Ok(ops::backtest::backtest(&backtest).await?),
+        Command::Health(health) => Ok(ops::health::health(&health).await?),
+        Command::Openapi => {
+            ops::openapi::openapi();
+            Ok(())
         }
-    })
+    }
 }
 
 /// An error with its causes: `cannot connect to PostgreSQL: connection refused`.

@@ -8,7 +8,9 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use aggregates::policy::{Policy, PolicyError};
+use aggregates::policy::{Policy, PolicyError, PolicyRef};
+use projections::decisions::last_digest;
+use sqlx::PgPool;
 
 /// The largest file that is looked at, in bytes; a policy is about one kilobyte.
 const MAX_FILE_BYTES: u64 = 64 * 1024;
@@ -76,6 +78,17 @@ pub enum PoliciesError {
         /// The file.
         file: PathBuf,
     },
+    /// It is no longer what decisions were taken under.
+    #[error(
+        "the policy {id} has been changed since decisions were taken under it; give the changed one an id of its own"
+    )]
+    Changed {
+        /// The id.
+        id: String,
+    },
+    /// It could not be told whether it has been changed.
+    #[error("the decisions could not be read")]
+    Decisions(#[from] sqlx::Error),
     /// There is no such policy.
     #[error("there is no policy '{wanted}'; there are: {known}")]
     Unknown {
@@ -117,6 +130,19 @@ impl Policies {
         }
         let in_force = find(&all, in_force).ok_or_else(|| unknown(&all, in_force))?.policy.clone();
         Ok(Self { all, in_force })
+    }
+
+    /// The policy in force must be the one that decisions of its id were taken under: taken again under another text they
+    /// would come out otherwise, and nobody could tell why.
+    ///
+    /// # Errors
+    /// [`PoliciesError::Changed`], or when the database does not answer.
+    pub async fn must_be_unchanged(&self, read_models: &PgPool) -> Result<(), PoliciesError> {
+        let PolicyRef { id, digest } = self.in_force.reference();
+        match last_digest(read_models, id).await? {
+            Some(taken_under) if taken_under != *digest => Err(PoliciesError::Changed { id: id.clone() }),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// The one that decisions are taken under.

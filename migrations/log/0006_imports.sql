@@ -17,9 +17,17 @@ create table imports (
 
     -- The business day by which rows are judged, from the first attempt on.
     business_day     date,
-    -- How often a process took it up, and how often it did so after another that had ended in the middle.
+    -- The request that uploaded it, for the metadata of its events.
+    request_id       text,
+    traceparent      text,
+
+    -- How often a process took it up; and since rows were last taken that had not been taken before, how often it did
+    -- so after another that had ended in the middle without a word, and how often one said why it could not go on.
     attempts         integer     not null default 0,
     interruptions    integer     not null default 0,
+    setbacks         integer     not null default 0,
+    -- Whether the last attempt has said why it could not go on.
+    is_excused       boolean     not null default false,
     -- Not to be taken up again before.
     retry_at         timestamptz,
 
@@ -33,6 +41,9 @@ create table imports (
     customers        json,
     loans            json,
     warnings         bigint      not null default 0,
+    -- The attempt whose tallies and notices are shown, and how many of its notices are kept.
+    notices_attempt  integer     not null default 0,
+    notices_kept     bigint      not null default 0,
     error            text,
 
     created_at       timestamptz not null default clock_timestamp(),
@@ -66,9 +77,12 @@ create table import_notices (
     row       bigint  not null,
     title     text,
     reason    text    not null,
-    primary key (import_id, number)
+    attempt   integer not null default 0,
+    primary key (import_id, attempt, number)
 );
-create index import_notices_kind on import_notices (import_id, kind, number);
+create index import_notices_kind on import_notices (import_id, attempt, kind, number);
 
 -- Which background import a row came by: one that goes on after an interruption knows its own rows by it.
 alter table imported_rows add column import_id bigint;
+-- For counting what an import has brought in.
+create index imported_rows_import on imported_rows (import_id, kind) where import_id is not null;

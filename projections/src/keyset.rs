@@ -5,8 +5,9 @@
 //! with its key unchanged, is listed exactly once.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, Utc};
 use rust_decimal::Decimal;
 use sqlx::{Encode, Postgres, Type};
 
@@ -14,6 +15,8 @@ use crate::statement::Statement;
 
 /// What stands between the values of a key in its text; it needs no escaping in a URL.
 const SEPARATOR: char = '~';
+/// The years that a key can be of: PostgreSQL has not all that there are here.
+const YEARS: RangeInclusive<i32> = 1..=9999;
 
 /// What a key's column holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,8 +56,11 @@ impl KeyValue {
         match kind {
             Kind::Integer => text.parse().ok().map(Self::Integer),
             Kind::Amount => Decimal::from_str_exact(text).ok().map(Self::Amount),
-            Kind::Day => text.parse().ok().map(Self::Day),
-            Kind::Instant => DateTime::from_timestamp_micros(text.parse().ok()?).map(Self::Instant),
+            Kind::Day => text.parse().ok().filter(is_of_these_years).map(Self::Day),
+            Kind::Instant => {
+                let instant = DateTime::from_timestamp_micros(text.parse().ok()?);
+                instant.filter(|instant| is_of_these_years(&instant.date_naive())).map(Self::Instant)
+            }
         }
     }
 
@@ -77,6 +83,10 @@ impl fmt::Display for KeyValue {
             Self::Instant(value) => value.timestamp_micros().fmt(f),
         }
     }
+}
+
+fn is_of_these_years(day: &NaiveDate) -> bool {
+    YEARS.contains(&day.year())
 }
 
 /// Where a row stands in a list's order.
@@ -241,6 +251,22 @@ mod tests {
     fn what_is_no_key_of_the_order_is_refused() {
         for text in ["", "1", "1~2024-02-29~1~x", "1~2024-02-30~1~7", "1~2024-02-29~1~7~8", "x~2024-02-29~1~7"] {
             assert_eq!(Key::parse(text, ORDER), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn days_and_instants_of_years_that_the_database_has_not_are_refused() {
+        let key = |day: &str, instant: i64| Key::parse(&format!("1~{day}~{instant}~7"), ORDER);
+        let micros = |text: &str| text.parse::<chrono::DateTime<Utc>>().unwrap().timestamp_micros();
+        let (first, last) = (micros("0001-01-01T00:00:00Z"), micros("9999-12-31T23:59:59.999999Z"));
+        for (day, instant) in [("0001-01-01", first), ("9999-12-31", last)] {
+            assert!(key(day, instant).is_some(), "{day} {instant}");
+        }
+        for day in ["0000-12-31", "-0001-01-01", "+10000-01-01", "-262143-01-01", "+262142-12-31"] {
+            assert_eq!(key(day, 1), None, "{day}");
+        }
+        for instant in [first - 1, last + 1, i64::MIN, i64::MAX, micros("+262142-12-31T23:59:59Z")] {
+            assert_eq!(key("2024-02-29", instant), None, "{instant}");
         }
     }
 

@@ -14,8 +14,8 @@ use projections::keyset::{Key, KeyValue, Kind, Order, OrderColumn, Page, PageOf}
 use serde_json::value::RawValue;
 use sqlx::PgPool;
 
-use crate::store::reader::read_stream;
-use crate::store::tail::{Settled, settled_after};
+use crate::store::reader::{Entry, read_stream};
+use crate::store::settled::{Settled, settled_after};
 
 /// How long a reader of the log is kept waiting where a transaction may still put an event before those that are there.
 const SETTLE_WITHIN: Duration = Duration::from_millis(500);
@@ -47,7 +47,7 @@ impl Stream {
 #[derive(Debug)]
 pub struct Told {
     /// The event as it lies in the log.
-    pub event: StoredEvent,
+    pub event: Entry,
     /// Its own data, as JSON.
     pub data: Box<RawValue>,
     /// What happened, in a sentence; `None` for an event that this build cannot read.
@@ -55,15 +55,17 @@ pub struct Told {
 }
 
 impl Told {
-    fn of(event: StoredEvent) -> Self {
-        let summary = event.decode().ok().map(|recorded| summary::of(&recorded.event));
-        let data = data(&event).unwrap_or_else(|| event.payload.clone());
+    fn of(event: Entry) -> Self {
+        // One about a customer that there cannot be is told as one that cannot be read.
+        let recorded = StoredEvent::try_from(event.clone()).ok().and_then(|event| event.decode().ok());
+        let summary = recorded.map(|recorded| summary::of(&recorded.event));
+        let data = data(&event).unwrap_or_else(|| event.payload.0.clone());
         Self { event, data, summary }
     }
 }
 
 /// What stands in a payload under the event's name.
-fn data(event: &StoredEvent) -> Option<Box<RawValue>> {
+fn data(event: &Entry) -> Option<Box<RawValue>> {
     let mut named: HashMap<String, Box<RawValue>> = serde_json::from_str(event.payload.get()).ok()?;
     named.remove(&event.event_type).filter(|_| named.is_empty())
 }
@@ -86,7 +88,7 @@ pub async fn history(log: &PgPool, stream: Stream, id: i64, page: &PageOf) -> Re
 }
 
 /// Events of the log behind a position, in order, at most `limit`: only those that nothing can come before any more, so
-/// that whoever reads on behind the last of them never misses one.
+/// that whoever reads on behind the last of them never misses one. And whether more are there, settled or not.
 ///
 /// # Errors
 /// When the database does not answer.

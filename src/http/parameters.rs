@@ -262,6 +262,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_forged_cursor_of_a_day_that_the_database_has_not_is_refused() {
+        const BY_DAY: Order = &[OrderColumn("day", Kind::Day), OrderColumn("at", Kind::Instant)];
+        for (day, at) in [(NaiveDate::MAX, DateTime::UNIX_EPOCH), (NaiveDate::default(), DateTime::<Utc>::MAX_UTC)] {
+            let forged =
+                parameters("/v1/things").await.list.cursor(&Key::new([KeyValue::Day(day), KeyValue::Instant(at)]));
+            let forged = forged.replace('+', "%2B");
+            let refused = parameters(&format!("/v1/things?cursor={forged}")).await.finish_list(BY_DAY).err().unwrap();
+            assert_eq!(
+                refused.errors.iter().map(|error| error.field.as_str()).collect::<Vec<_>>(),
+                ["cursor"],
+                "{forged}"
+            );
+        }
+    }
+
+    #[tokio::test]
     async fn everything_that_is_wrong_is_named() {
         assert_eq!(wrong("/v1/things?since=yesterday&limit=0&cursor=x&until=now").await, ["since", "limit", "until"]);
         for limit in ["0", "101", "-1", "1.5", "ten", ""] {

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use aggregates::customer::{Customer, CustomerCommand, ImportCustomer};
 use aggregates::ids::CustomerId;
 
-use crate::commands::{CommandError, Origin, handle, serialize};
+use crate::commands::{CommandError, handle, serialize};
 use crate::store::append::{Append, AppendError, append};
 use crate::store::ids::{IdError, Sequence, continue_above, draw_many};
 
@@ -114,7 +114,7 @@ impl Run<'_> {
             let number = row.personal.phone_number.as_str();
             if self.owners.contains_key(&row.external_id) || !seen.insert(&row.external_id) {
                 resolved.rejects.push(reject(sheet, row, ID_COLUMN, "stands on an earlier row already"));
-            } else if let Some(before) = imported.get(key).filter(|before| before.is_of(self.job.import)) {
+            } else if let Some(before) = imported.get(key).filter(|before| before.is_of(self.job.import_id())) {
                 resolved.before.push((row, before.id));
             } else if let Some(before) = imported.get(key) {
                 if !before.says(&content(row)) {
@@ -171,9 +171,9 @@ impl Run<'_> {
         };
         let events = handle(&mut Customer::default(), CustomerCommand::Import(command)).await;
         let events = events.map_err(CommandError::from)?;
-        append.push(&serialize::<Customer>(id, 0, events, &Origin::default().metadata(customer_id))?);
+        append.push(&serialize::<Customer>(id, 0, events, &self.job.metadata(customer_id))?);
         append.reserve_phone_number(row.personal.phone_number.as_str(), id);
-        append.remember_imported(KIND, key(row), id, digest(&content(row)), self.job.import);
+        append.remember_imported(KIND, key(row), id, digest(&content(row)), self.job.import_id());
         Ok(())
     }
 }

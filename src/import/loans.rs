@@ -7,7 +7,7 @@ use aggregates::ids::{CustomerId, LoanId};
 use aggregates::loan::{ImportLoan, Loan, LoanCommand, LoanTerms};
 use aggregates::profile::LoanRecord;
 
-use crate::commands::{CommandError, Origin, handle, serialize};
+use crate::commands::{CommandError, handle, serialize};
 use crate::store::append::{Append, AppendError, append};
 use crate::store::ids::{IdError, Sequence, continue_above, draw_many};
 
@@ -163,7 +163,7 @@ impl Run<'_> {
         for (Owned { row, owner }, key) in owned.iter().zip(&keys) {
             if self.earlier.keys.contains(&short(key)) || !seen.insert(key) {
                 resolved.rejects.push(reject(sheet, row, LOAN_COLUMN, "stands on an earlier row of this customer"));
-            } else if let Some(before) = imported.get(key).filter(|before| before.is_of(self.job.import)) {
+            } else if let Some(before) = imported.get(key).filter(|before| before.is_of(self.job.import_id())) {
                 resolved.before.push((row, before.id));
             } else if let Some(before) = imported.get(key) {
                 if !before.says(&content(row)) {
@@ -239,12 +239,12 @@ impl Run<'_> {
         let carry_over = CustomerCommand::CarryOverLoan(CarryOverLoan { loan, at: self.at });
         let carried_over = handle(&mut borrower.customer, carry_over).await.map_err(CommandError::from)?;
         let imported = handle(&mut Loan::default(), LoanCommand::Import(import)).await.map_err(CommandError::from)?;
-        let metadata = Origin::default().metadata(customer);
+        let metadata = self.job.metadata(customer);
         let version = borrower.version;
         borrower.version += carried_over.len();
         append.push(&serialize::<Customer>(customer_id, version, carried_over, &metadata)?);
         append.push(&serialize::<Loan>(id, 0, imported, &metadata)?);
-        append.remember_imported(KIND, key_of(customer_id, row), id, digest(&content(row)), self.job.import);
+        append.remember_imported(KIND, key_of(customer_id, row), id, digest(&content(row)), self.job.import_id());
         Ok(())
     }
 }

@@ -17,12 +17,14 @@ pub mod rows;
 mod run;
 pub mod workbook;
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 
+use aggregates::ids::CustomerId;
 use chrono::NaiveDate;
 use tokio::task::JoinError;
 
-use crate::commands::CommandError;
+use crate::commands::{CommandError, Origin};
 use crate::store::EventLog;
 use crate::store::append::AppendError;
 
@@ -44,7 +46,31 @@ pub struct Job {
     /// The business day: what has fallen due by then is odd if it is not yet paid.
     pub today: NaiveDate,
     /// The background import that this is, so that it knows its own rows when it goes on after an interruption.
-    pub import: Option<i64>,
+    pub import: Option<Background>,
+}
+
+/// A background import, as its rows and events name it.
+#[derive(Debug, Clone)]
+pub struct Background {
+    /// Its id.
+    pub id: i64,
+    /// The request that uploaded it.
+    pub origin: Origin,
+}
+
+impl Job {
+    /// The id of the background import that this is.
+    fn import_id(&self) -> Option<i64> {
+        self.import.as_ref().map(|import| import.id)
+    }
+
+    /// The metadata of its events about a customer.
+    fn metadata(&self, customer: CustomerId) -> HashMap<String, String> {
+        let Some(Background { id, origin }) = &self.import else { return Origin::default().metadata(customer) };
+        let mut metadata = origin.metadata(customer);
+        metadata.insert("import_id".to_owned(), id.to_string());
+        metadata
+    }
 }
 
 /// Which part of an import is at work.

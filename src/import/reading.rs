@@ -14,7 +14,7 @@ use super::ImportError;
 use super::report::Tally;
 use super::resolve::kept_id;
 use super::rows::{CustomerRow, LoanRow, Parsed};
-use super::workbook::{SheetSummary, Source, WorkbookError, read_customers, read_loans};
+use super::workbook::{SheetSummary, Source, StopOnDrop, WorkbookError, read_customers, read_loans};
 
 /// Rows of one transaction: few enough that the log is held back for milliseconds only.
 pub(super) const CHUNK_ROWS: usize = 500;
@@ -129,6 +129,8 @@ struct Reading<T> {
     rows: mpsc::Receiver<Parsed<T>>,
     reader: JoinHandle<Result<SheetSummary, WorkbookError>>,
     path: PathBuf,
+    /// Who drops it wants no more rows: then the thread ends, whatever it is at.
+    _stop: StopOnDrop,
 }
 
 impl<T: Send + 'static> Reading<T> {
@@ -139,7 +141,7 @@ impl<T: Send + 'static> Reading<T> {
         + 'static,
     ) -> Self {
         let (send, rows) = mpsc::channel(CHUNK_ROWS);
-        let workbook = source.clone();
+        let (workbook, stop) = source.stoppable();
         let reader = tokio::task::spawn_blocking(move || {
             let mut pass_on = |parsed| match send.blocking_send(parsed) {
                 Ok(()) => ControlFlow::Continue(()),
@@ -147,7 +149,7 @@ impl<T: Send + 'static> Reading<T> {
             };
             read(&workbook, &mut pass_on)
         });
-        Self { rows, reader, path: source.name().to_owned() }
+        Self { rows, reader, path: source.name().to_owned(), _stop: stop }
     }
 
     /// The next rows; none at the end.
@@ -165,5 +167,45 @@ impl<T: Send + 'static> Reading<T> {
     /// How reading ended, once there are no more rows.
     async fn finish(self) -> Result<SheetSummary, ImportError> {
         self.reader.await?.map_err(|source| ImportError::Workbook { path: self.path, source })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Seek, Write};
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_reading_that_nobody_wants_any_more_ends_while_the_workbook_is_still_checked() {
+        // Unpacking it takes far longer than is waited: many blocks of what cannot be packed.
+        let mut file = tempfile::tempfile().unwrap();
+        let mut zip = zip::ZipWriter::new(&mut file);
+        let stored = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+        zip.start_file("xl/worksheets/sheet1.xml", stored).unwrap();
+        let cells = "<c/>".repeat(1 << 18);
+        (0..64).for_each(|_| zip.write_all(cells.as_bytes()).unwrap());
+        zip.finish().unwrap();
+        file.rewind().unwrap();
+        let (ended, end) = std::sync::mpsc::channel();
+        let reading: Reading<LoanRow> = Reading::start(&Source::opened("l.xlsx", file), move |source, each| {
+            // Again and again, as if it were endless.
+            let error = loop {
+                match read_customers(source, |_| ControlFlow::Continue(())) {
+                    Err(WorkbookError::Unreadable(error)) => break error,
+                    Err(WorkbookError::Archive(zip::result::ZipError::Io(error))) => break error,
+                    Ok(_) | Err(_) => {}
+                }
+            };
+            let _ = each;
+            ended.send(error.to_string()).unwrap();
+            Err(WorkbookError::Empty)
+        });
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert!(end.try_recv().is_err(), "it is still at it");
+        drop(reading);
+        let why = tokio::task::spawn_blocking(move || end.recv_timeout(Duration::from_secs(2))).await.unwrap();
+        assert!(why.is_ok(), "it has ended");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -127,6 +128,12 @@ pub struct Notice {
 /// The titles of a file of notices.
 pub const TITLES: [&str; 6] = ["kind", "workbook", "sheet", "row", "column", "reason"];
 
+/// Writes such a file; every cell is in quotes, so that no separator of any spreadsheet's takes a text apart.
+#[must_use]
+pub fn writer<W: Write>(to: W) -> csv::Writer<W> {
+    csv::WriterBuilder::new().quote_style(csv::QuoteStyle::Always).from_writer(to)
+}
+
 /// A notice as a row under [`TITLES`].
 #[must_use]
 pub fn record(notice: &Notice) -> [String; 6] {
@@ -159,7 +166,7 @@ impl Notices {
     pub(super) fn create(path: Option<&Path>) -> Result<Self, csv::Error> {
         let file = match path {
             Some(path) => {
-                let mut file = csv::Writer::from_path(path)?;
+                let mut file = writer(std::fs::File::create(path)?);
                 file.write_record(TITLES)?;
                 Some((path.to_owned(), file))
             }

@@ -6,9 +6,9 @@
 
 mod archive;
 mod error;
+mod scan;
 mod source;
 
-use std::fs::File;
 use std::io::{BufReader, Read, Seek};
 use std::ops::ControlFlow;
 
@@ -16,8 +16,8 @@ use calamine::{DataRef, Reader, SheetType, Xlsx, XlsxCellReader, XlsxError};
 use chrono::NaiveDate;
 
 pub use self::error::WorkbookError;
-pub use self::source::Source;
-use self::source::unreadable;
+use self::source::{Opened, unreadable};
+pub use self::source::{Source, StopOnDrop};
 use super::cell;
 use super::columns::{Header, Kind, MAX_COLUMNS, Recognised, recognise, required};
 use super::rows::{self, Cell, CustomerRow, LoanRow, Parsed, RawRow};
@@ -92,7 +92,7 @@ pub fn integer_id(external_id: &str) -> Option<i64> {
     cell::integer_id(external_id)
 }
 
-fn open(source: &Source) -> Result<Xlsx<BufReader<File>>, WorkbookError> {
+fn open(source: &Source) -> Result<Xlsx<BufReader<Opened>>, WorkbookError> {
     let mut file = source.open()?;
     let mut magic = Vec::new();
     Read::by_ref(&mut file).take(COMPOUND_MAGIC.len() as u64).read_to_end(&mut magic).map_err(unreadable)?;
@@ -106,7 +106,9 @@ fn open(source: &Source) -> Result<Xlsx<BufReader<File>>, WorkbookError> {
     if !magic.starts_with(ZIP_MAGIC) {
         return Err(WorkbookError::NotAWorkbook);
     }
-    archive::check(BufReader::new(&file))?;
+    let mut reader = BufReader::new(file);
+    archive::check(&mut reader)?;
+    let mut file = reader.into_inner();
     file.rewind().map_err(unreadable)?;
     let workbook = Xlsx::new(BufReader::new(file)).map_err(damaged)?;
     if workbook.sheets_metadata().is_empty() { Err(WorkbookError::NoWorkbook) } else { Ok(workbook) }
@@ -230,7 +232,11 @@ impl<'a, RS: Read + Seek> Sheet<'a, RS> {
                 Some(((same, next), value)) if same == row => (column, cell) = (next, value),
                 ahead => {
                     self.ahead = ahead;
-                    self.row = row + 1;
+                    let before = std::mem::replace(&mut self.row, row + 1);
+                    if self.row <= before {
+                        // Else a sheet could have rows without end.
+                        return Err(WorkbookError::RowOrder { sheet: self.name.clone(), row: self.row, before });
+                    }
                     return Ok(Some(self.row));
                 }
             }
@@ -298,5 +304,7 @@ impl<'a, RS: Read + Seek> Sheet<'a, RS> {
     }
 }
 
+#[cfg(test)]
+mod bombs;
 #[cfg(test)]
 mod tests;

@@ -10,11 +10,12 @@ use projections::decisions::Span;
 
 use super::serve::asked_to_stop;
 use super::{OpsError, Schema, say, with_databases};
-use crate::backtest::report::{ByMonth, ByReason, Example, RateChange, Report, Tally};
+use crate::backtest::report::{ByMonth, ByReason, Example, RateChange, RateChanges, Report, Tally};
 use crate::backtest::{Backtest, Moment};
 use crate::commands::BusinessCalendar;
 use crate::config::{self, DEFAULT_POLICY};
 use crate::databases::Databases;
+use crate::http::number::Number;
 use crate::policies::{Policies, PoliciesError, read_file};
 
 const REDRAW: Duration = Duration::from_millis(200);
@@ -66,6 +67,15 @@ async fn run(databases: &Databases, config: &config::Backtest, policy: Arc<Polic
     Ok(backtest.report())
 }
 
+/// What became of the rates of those that stay approved.
+fn rates(rates: &RateChanges) -> String {
+    let of = |RateChange { decisions, average_change }: &RateChange, what: &str| match decisions {
+        0 => format!("0 {what}"),
+        some => format!("{some} {what} by {} on average", Number(average_change.0.abs())),
+    };
+    format!("{} the same, {}, {}", rates.same, of(&rates.raised, "raised"), of(&rates.lowered, "lowered"))
+}
+
 /// A report for people.
 struct InWords<'a>(&'a Report);
 
@@ -82,10 +92,7 @@ impl std::fmt::Display for InWords<'_> {
         writeln!(f, "{}", tally("still declined", &report.ways.still_declined))?;
         writeln!(f, "{}", tally("newly approved", &report.ways.newly_approved))?;
         writeln!(f, "{}", tally("newly declined", &report.ways.newly_declined))?;
-        let rate = |change: &RateChange| format!("{} by {} on average", change.decisions, change.average_change);
-        let rates = &report.rates;
-        let (raised, lowered) = (rate(&rates.raised), rate(&rates.lowered));
-        writeln!(f, "{:<17}{} the same, {raised}, {lowered}", "their rates", rates.same)?;
+        writeln!(f, "{:<17}{}", "their rates", rates(&report.rates))?;
         self.reasons(f)?;
         self.months(f)?;
         self.examples(f, "newly approved", &report.examples.newly_approved)?;
@@ -126,5 +133,21 @@ impl InWords<'_> {
             )?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rust_decimal::Decimal;
+
+    use super::*;
+
+    #[test]
+    fn it_is_said_which_rates_rise_and_which_fall() {
+        let change =
+            |decisions, hundredths| RateChange { decisions, average_change: Number(Decimal::new(hundredths, 2)) };
+        let said = |raised, lowered| rates(&RateChanges { same: 1, raised, lowered });
+        assert_eq!(said(change(2, 150), change(0, 0)), "1 the same, 2 raised by 1.5 on average, 0 lowered");
+        assert_eq!(said(change(0, 0), change(3, -25)), "1 the same, 0 raised, 3 lowered by 0.25 on average");
     }
 }

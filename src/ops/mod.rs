@@ -14,6 +14,8 @@ pub mod verify;
 use std::io::Write;
 use std::path::PathBuf;
 
+use log::LevelFilter;
+
 use crate::app::AppError;
 use crate::backtest::BacktestError;
 use crate::config::Store;
@@ -61,7 +63,9 @@ async fn connect_and<T>(
     work: impl AsyncFnOnce(&Databases) -> Result<T, OpsError>,
 ) -> Result<T, OpsError> {
     let connections = store.database_connections;
-    let databases = Databases::connect(&servers.database_url, &servers.read_database_url, connections).await;
+    let (log, read_models) = (&servers.database_url, &servers.read_database_url);
+    // Commands read and write much at once: that this takes its time is nothing to warn of.
+    let databases = Databases::connect(log, read_models, connections, LevelFilter::Debug).await;
     let databases = databases.map_err(OpsError::Unreachable)?;
     if schema == Schema::Migrate {
         migrate(&databases.log, &databases.read_models).await?;

@@ -9,8 +9,10 @@ pub mod gap;
 pub mod idempotency;
 pub mod ids;
 pub mod migrate;
+pub mod numbers;
 pub mod reader;
 pub mod repository;
+pub mod settled;
 pub mod tail;
 
 use cqrs_es::persist::{EventStoreAggregateContext, PersistedEventStore};

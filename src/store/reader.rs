@@ -13,24 +13,35 @@ use sqlx::{FromRow, PgPool};
 /// The partitions' number stands in statements as it stands in the index that serves them.
 const _: () = assert!(PARTITIONS == 8);
 
-#[derive(FromRow)]
-struct Row {
-    position: i64,
-    recorded_at: DateTime<Utc>,
-    customer_id: i64,
-    aggregate_type: String,
-    aggregate_id: String,
-    sequence: i64,
-    event_type: String,
-    event_version: String,
-    payload: Json<Box<RawValue>>,
-    metadata: Json<Box<RawValue>>,
+/// An event as it lies in the log, whoever it says it is about: no customer need have such an id.
+#[derive(Debug, Clone, FromRow)]
+pub struct Entry {
+    /// Its place in the log.
+    pub position: i64,
+    /// When it was appended.
+    pub recorded_at: DateTime<Utc>,
+    /// Whom it says it is about.
+    pub customer_id: i64,
+    /// Which kind of stream it is in.
+    pub aggregate_type: String,
+    /// Which stream of that kind.
+    pub aggregate_id: String,
+    /// Its place in the stream, from 1.
+    pub sequence: i64,
+    /// What happened.
+    pub event_type: String,
+    /// The version of its payload.
+    pub event_version: String,
+    /// What is said of it.
+    pub payload: Json<Box<RawValue>>,
+    /// The request that led to it, and the like.
+    pub metadata: Json<Box<RawValue>>,
 }
 
-impl TryFrom<Row> for StoredEvent {
+impl TryFrom<Entry> for StoredEvent {
     type Error = sqlx::Error;
 
-    fn try_from(row: Row) -> Result<Self, sqlx::Error> {
+    fn try_from(row: Entry) -> Result<Self, sqlx::Error> {
         let customer_id =
             CustomerId::try_from(row.customer_id).map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
         Ok(Self {
@@ -54,7 +65,15 @@ impl TryFrom<Row> for StoredEvent {
 /// # Errors
 /// When the database does not answer.
 pub async fn read_after(pool: &PgPool, after: i64, limit: i64) -> Result<Vec<StoredEvent>, sqlx::Error> {
-    let rows: Vec<Row> = sqlx::query_as(
+    read_entries(pool, after, limit).await?.into_iter().map(StoredEvent::try_from).collect()
+}
+
+/// As [`read_after`], whoever the events say they are about.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn read_entries(pool: &PgPool, after: i64, limit: i64) -> Result<Vec<Entry>, sqlx::Error> {
+    sqlx::query_as(
         "select position, recorded_at, customer_id, aggregate_type, aggregate_id, sequence,
                 event_type, event_version, payload, metadata
          from events where position > $1 order by position limit $2",
@@ -62,8 +81,7 @@ pub async fn read_after(pool: &PgPool, after: i64, limit: i64) -> Result<Vec<Sto
     .bind(after)
     .bind(limit)
     .fetch_all(pool)
-    .await?;
-    rows.into_iter().map(StoredEvent::try_from).collect()
+    .await
 }
 
 /// Events of one partition with a position over `after` and up to `to`, in order, at most `limit`.
@@ -77,7 +95,7 @@ pub async fn read_partition(
     to: i64,
     limit: i64,
 ) -> Result<Vec<StoredEvent>, sqlx::Error> {
-    let rows: Vec<Row> = sqlx::query_as(
+    let rows: Vec<Entry> = sqlx::query_as(
         "select position, recorded_at, customer_id, aggregate_type, aggregate_id, sequence,
                 event_type, event_version, payload, metadata
          from events where customer_id % 8 = $3 and position > $1 and position <= $2
@@ -102,8 +120,8 @@ pub async fn read_stream(
     id: i64,
     after: i64,
     limit: i64,
-) -> Result<Vec<StoredEvent>, sqlx::Error> {
-    let rows: Vec<Row> = sqlx::query_as(
+) -> Result<Vec<Entry>, sqlx::Error> {
+    sqlx::query_as(
         "select position, recorded_at, customer_id, aggregate_type, aggregate_id, sequence,
                 event_type, event_version, payload, metadata
          from events where aggregate_type = $1 and aggregate_id = $2 and sequence > $3
@@ -114,8 +132,7 @@ pub async fn read_stream(
     .bind(after)
     .bind(limit)
     .fetch_all(pool)
-    .await?;
-    rows.into_iter().map(StoredEvent::try_from).collect()
+    .await
 }
 
 /// Passes on all events up to `up_to` of the customers in a range, customer by customer and each one's in order; answers
@@ -129,7 +146,7 @@ pub async fn each_customer(
     up_to: i64,
     mut each: impl FnMut(CustomerId, &[StoredEvent]),
 ) -> Result<i64, sqlx::Error> {
-    let mut rows = sqlx::query_as::<_, Row>(
+    let mut rows = sqlx::query_as::<_, Entry>(
         "select position, recorded_at, customer_id, aggregate_type, aggregate_id, sequence,
                 event_type, event_version, payload, metadata
          from events where customer_id > $1 and customer_id <= $2 and position <= $3

@@ -68,7 +68,7 @@ impl LogTail {
         if events.is_empty() {
             return Ok(Tailed::AtHead);
         }
-        let ready = contiguous(self.position, proven, &events);
+        let ready = contiguous(self.position, proven, events.iter().map(|event| event.position));
         if ready == 0 {
             self.hold(&events).await?;
             return Ok(Tailed::Held(self.pause()));
@@ -118,46 +118,16 @@ impl LogTail {
     }
 }
 
-/// How many of `events` follow `position` without a gap, gaps up to `proven` being dead.
-fn contiguous(position: i64, proven: i64, events: &[StoredEvent]) -> usize {
+/// How many of the positions follow `position` without a gap, gaps up to `proven` being dead.
+pub(super) fn contiguous(position: i64, proven: i64, positions: impl Iterator<Item = i64>) -> usize {
     let mut expected = position + 1;
-    events
-        .iter()
-        .take_while(|event| {
-            let follows = event.position == expected || event.position <= proven;
-            expected = event.position + 1;
+    positions
+        .take_while(|position| {
+            let follows = *position == expected || *position <= proven;
+            expected = position + 1;
             follows
         })
         .count()
-}
-
-/// What stands behind a position for good.
-#[derive(Debug)]
-pub struct Settled {
-    /// Events, in order: nothing can come between any more.
-    pub events: Vec<StoredEvent>,
-    /// Whether more of them are there.
-    pub more: bool,
-}
-
-/// Events behind a position, in order, at most `limit`, as far as they are settled. At a gap those who could still fill
-/// it are waited for, at most so long; where they go on, what stands before the gap is all there is.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn settled_after(pool: &PgPool, after: i64, limit: i64, at_most: Duration) -> Result<Settled, sqlx::Error> {
-    let mut events = read_after(pool, after, limit + 1).await?;
-    let mut ready = contiguous(after, after, &events);
-    if ready < events.len()
-        && let Some(settled) = settled_head(pool, at_most).await?
-    {
-        // Read again: who was waited for may have filled the gap.
-        events = read_after(pool, after, limit + 1).await?;
-        ready = contiguous(after, settled, &events);
-    }
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    events.truncate(ready.min(limit));
-    Ok(Settled { events, more: ready > limit })
 }
 
 /// The highest position below which nothing can appear any more; `None` where that is not known within `at_most`,
@@ -166,18 +136,24 @@ pub async fn settled_after(pool: &PgPool, after: i64, limit: i64, at_most: Durat
 /// # Errors
 /// When the database does not answer.
 pub async fn settled_head(pool: &PgPool, at_most: Duration) -> Result<Option<i64>, sqlx::Error> {
+    let (seen, waiting_for) = settle(pool, at_most).await?;
+    if waiting_for.is_empty() {
+        return Ok(Some(seen));
+    }
+    warn_of(&waiting_for, seen);
+    Ok(None)
+}
+
+/// The head, and those who may still commit events before it and have not ended within `at_most`.
+pub(super) async fn settle(pool: &PgPool, at_most: Duration) -> Result<(i64, HashSet<Appender>), sqlx::Error> {
     let began = Instant::now();
     let seen = head(pool).await?;
     let mut waiting_for = appenders(pool).await?;
-    while !waiting_for.is_empty() {
-        if began.elapsed() > at_most {
-            warn_of(&waiting_for, seen);
-            return Ok(None);
-        }
+    while !waiting_for.is_empty() && began.elapsed() <= at_most {
         tokio::time::sleep(SHORTEST_PAUSE).await;
         waiting_for = still_running(&waiting_for, &appenders(pool).await?);
     }
-    Ok(Some(seen))
+    Ok((seen, waiting_for))
 }
 
 fn warn_of(waiting_for: &HashSet<Appender>, position: i64) {

@@ -94,6 +94,11 @@ impl<'a> LogCheck<'a> {
         }
     }
 
+    /// The customer's number, as its stream tells it as far as that can be read.
+    pub(super) fn phone_number(&self) -> Option<String> {
+        self.known.phone_number().map(|number| number.as_str().to_owned())
+    }
+
     /// Streams have no holes.
     fn stream(&mut self, stored: &StoredEvent) {
         let stream = (stored.aggregate_type.clone(), stored.aggregate_id.clone());

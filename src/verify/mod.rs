@@ -1,4 +1,5 @@
-//! Verification: the log held against its guarantees, and every read model against a fold of the log, row by row.
+//! Verification: the log held against its guarantees, and every read model against a fold of the log, row by row; and the
+//! reserved phone numbers against the customers' own.
 //!
 //! It runs on a live system and holds nothing up: the log is read up to where it is settled, and each range of customers
 //! in the read models is one short snapshot, in which rows and checkpoints belong together.
@@ -17,10 +18,12 @@ use projections::{CustomerEvents, Partition, Projection, StoredEvent, Target, ch
 use sqlx::PgPool;
 
 use self::log::{LogCheck, Violation};
+use crate::store::numbers::{stale, unreserved};
 use crate::store::reader::{count, each_customer, last_in_partition, next_customers};
 use crate::store::tail::settled_head;
 
 const RANGE_EVENTS: i64 = 5_000;
+const RESERVATIONS_AT_A_TIME: u16 = 1_000;
 const SETTLE_WITHIN: Duration = Duration::from_secs(60);
 /// How long a read model that is behind is given to catch up.
 const CATCH_UP_WITHIN: Duration = Duration::from_secs(10);
@@ -116,6 +119,7 @@ pub async fn verify(
         }
         after = range.to;
     }
+    verify_reservations(log, show, &mut findings).await?;
     for (projection, partition, counted, parked) in parked::miscounted(read_models).await? {
         let what =
             format_args!("{projection}, partition {partition}: {counted} customers count as parked, {parked} are");
@@ -175,6 +179,7 @@ async fn verify_range(
         findings.parked += 1;
         findings.add(in_words(&parked), show);
     }
+    let mut numbers = Vec::new();
     // What a read model has applied is settled, even where it was appended after `settled` was read.
     let up_to = settled.max(snapshot.furthest());
     each_customer(log, range, up_to, |customer, events| {
@@ -185,6 +190,7 @@ async fn verify_range(
             let mut check = LogCheck::new(customer, policies);
             check.run(&CustomerEvents::new(customer, old));
             findings.decisions += check.decisions;
+            numbers.extend(check.phone_number().map(|number| (customer, number)));
             check.violations.into_iter().for_each(|violation: Violation| findings.add(violation, show));
         }
         let (rows, differences) = snapshot.compare(&CustomerEvents::new(customer, events));
@@ -192,7 +198,19 @@ async fn verify_range(
         differences.into_iter().for_each(|difference| findings.add(in_words(&difference), show));
     })
     .await?;
+    unreserved(log, &numbers).await?.iter().for_each(|fault| findings.add(fault, show));
     snapshot.left_over().iter().for_each(|difference| findings.add(in_words(difference), show));
+    Ok(())
+}
+
+/// No number is reserved for a customer who has another one.
+async fn verify_reservations(log: &PgPool, show: usize, findings: &mut Findings) -> Result<(), VerifyError> {
+    let mut next = Some(String::new());
+    while let Some(after) = next {
+        let page = stale(log, &after, RESERVATIONS_AT_A_TIME).await?;
+        page.faults.iter().for_each(|fault| findings.add(fault, show));
+        next = page.next;
+    }
     Ok(())
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use chrono::{Days, Months};
 use credit_approval::commands::BusinessCalendar;
+use credit_approval::store::settled::mark;
 use serde_json::{Value, json};
 
 use crate::support::changes::{Change, carry_over};
@@ -137,23 +138,19 @@ async fn a_history_comes_in_pages() {
 async fn an_event_that_commits_late_is_not_passed() {
     let app = TestApp::without_nats().await;
     let pool = app.pool().await;
-    let register = async || {
-        let request = app.client.request(reqwest::Method::POST, "/register").json(&registration(50_000));
-        let answer = app.client.send(request.header("Prefer", "respond-async")).await;
-        assert_eq!(answer.status, 201, "{}", answer.body);
-    };
-    register().await;
+    register_at_once(&app).await;
     let first = read(&app.client, "/v1/events").await;
     assert_eq!((positions(&first), &first.body["more"]), (vec![1], &json!(false)));
 
     let held = hold_the_log(&pool).await;
-    let mut rolled_back = pool.begin().await.unwrap();
-    append(&mut rolled_back).await;
-    register().await;
-    rolled_back.rollback().await.unwrap();
+    leave_a_gap(&pool).await;
+    register_at_once(&app).await;
     // The second position is still being written, and the third will never be: what stands behind them has to wait.
     let waiting = read(&app.client, "/v1/events?after=1").await;
-    assert_eq!((positions(&waiting), &waiting.body["next_after"]), (vec![], &json!(1)));
+    assert_eq!(
+        (positions(&waiting), &waiting.body["next_after"], &waiting.body["more"]),
+        (vec![], &json!(1), &json!(true))
+    );
     assert_eq!(positions(&read(&app.client, "/v1/events").await), [1]);
 
     held.commit().await.unwrap();
@@ -162,6 +159,81 @@ async fn an_event_that_commits_late_is_not_passed() {
     // No build of this product knows that event; it is told all the same.
     assert_eq!((&items(&after)[0]["type"], &items(&after)[0]["summary"]), (&json!("Test"), &Value::Null));
     assert_eq!(items(&after)[0]["data"], json!({}));
+    app.stop().await;
+}
+
+/// Registers a customer without waiting for the read models.
+async fn register_at_once(app: &TestApp) {
+    let request = app.client.request(reqwest::Method::POST, "/register").json(&registration(50_000));
+    let answer = app.client.send(request.header("Prefer", "respond-async")).await;
+    assert_eq!(answer.status, 201, "{}", answer.body);
+}
+
+/// Draws a position that no event will ever have.
+async fn leave_a_gap(pool: &sqlx::PgPool) {
+    let mut rolled_back = pool.begin().await.unwrap();
+    append(&mut rolled_back).await;
+    rolled_back.rollback().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_idle_appender_holds_back_no_gap_that_was_dead_before_it() {
+    let app = TestApp::without_nats().await;
+    let pool = app.pool().await;
+    register_at_once(&app).await;
+    leave_a_gap(&pool).await;
+    register_at_once(&app).await;
+    // Nobody has to read for that.
+    eventually("the proof is kept", async || mark(&pool).await.unwrap() == 3).await;
+
+    let idle = hold_the_log(&pool).await;
+    register_at_once(&app).await;
+    let began = std::time::Instant::now();
+    let first = read(&app.client, "/v1/events?limit=2").await;
+    assert_eq!((positions(&first), &first.body["more"]), (vec![1, 3], &json!(true)));
+    assert!(began.elapsed() < std::time::Duration::from_millis(450), "nobody is waited for: {:?}", began.elapsed());
+    let whole = read(&app.client, "/v1/events").await;
+    assert_eq!(
+        (positions(&whole), &whole.body["next_after"], &whole.body["more"]),
+        (vec![1, 3], &json!(3), &json!(true))
+    );
+    let held = read(&app.client, "/v1/events?after=3").await;
+    assert_eq!((positions(&held), &held.body["next_after"], &held.body["more"]), (vec![], &json!(3), &json!(true)));
+    assert_eq!(mark(&pool).await.unwrap(), 3, "what is held is not settled");
+
+    idle.rollback().await.unwrap();
+    let rest = read(&app.client, "/v1/events?after=3").await;
+    assert_eq!((positions(&rest), &rest.body["more"]), (vec![5], &json!(false)));
+    assert_eq!(mark(&pool).await.unwrap(), 5, "who reads keeps the proof");
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn an_event_that_cannot_be_read_is_told_whatever_it_holds() {
+    let app = TestApp::without_nats().await;
+    let pool = app.pool().await;
+    for (payload, customer) in
+        [("[1, \"two\"]", "1"), ("null", "1"), ("{\"Test\": 7}", "-7"), ("{}", "9223372036854775807")]
+    {
+        sqlx::query(
+            "insert into events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata)
+             values ('customer', gen_random_uuid()::text, 1, 'Test', '1.0', $1::json,
+                     json_build_object('customer_id', $2))",
+        )
+        .bind(payload)
+        .bind(customer)
+        .execute(&pool)
+        .await
+        .unwrap();
+    }
+    register_at_once(&app).await;
+    let told = read(&app.client, "/v1/events").await;
+    assert_eq!(types(items(&told)), ["Test", "Test", "Test", "Test", "CustomerRegistered"]);
+    let data: Vec<_> = items(&told)[..4].iter().map(|event| event["data"].clone()).collect();
+    assert_eq!(data, [json!([1, "two"]), Value::Null, json!(7), json!({})]);
+    let customers: Vec<_> = items(&told)[..4].iter().map(|event| event["customer_id"].as_i64().unwrap()).collect();
+    assert_eq!(customers, [1, 1, -7, i64::MAX]);
+    assert!(items(&told)[..4].iter().all(|event| event["summary"].is_null()));
     app.stop().await;
 }
 

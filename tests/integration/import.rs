@@ -186,15 +186,15 @@ async fn rows_that_are_wrong_are_rejected_with_their_place_and_the_rest_goes_in(
 
     let written = std::fs::read_to_string(notices).unwrap();
     for place in [
-        "reject,customers.xlsx,Sheet1,3,Age,",
-        "reject,customers.xlsx,Sheet1,4,Phone Number,",
-        "reject,customers.xlsx,Sheet1,5,Customer ID,",
-        "reject,loans.xlsx,Sheet1,3,Customer ID,names no customer",
-        "reject,loans.xlsx,Sheet1,4,Loan Amount,",
-        "reject,loans.xlsx,Sheet1,5,End Date,",
-        "reject,loans.xlsx,Sheet1,7,Customer ID,names a customer whose own row was rejected",
-        "reject,loans.xlsx,Sheet1,8,Loan ID,stands on an earlier row",
-        "warning,loans.xlsx,Sheet1,6,EMIs paid on Time,",
+        r#""reject","customers.xlsx","Sheet1","3","Age""#,
+        r#""reject","customers.xlsx","Sheet1","4","Phone Number""#,
+        r#""reject","customers.xlsx","Sheet1","5","Customer ID""#,
+        r#""reject","loans.xlsx","Sheet1","3","Customer ID","names no customer"#,
+        r#""reject","loans.xlsx","Sheet1","4","Loan Amount""#,
+        r#""reject","loans.xlsx","Sheet1","5","End Date""#,
+        r#""reject","loans.xlsx","Sheet1","7","Customer ID","names a customer whose own row was rejected"#,
+        r#""reject","loans.xlsx","Sheet1","8","Loan ID","stands on an earlier row"#,
+        r#""warning","loans.xlsx","Sheet1","6","EMIs paid on Time""#,
     ] {
         assert!(written.contains(place), "{place} is not in\n{written}");
     }

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use credit_approval::config::Serve;
+
 use rstest::rstest;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -144,4 +146,35 @@ async fn a_policy_that_there_is_not_stops_the_start() {
     let ran = run(&config, &["serve", "--policies-dir", "/nowhere/at/all"]).await;
     assert_eq!(ran.code, Some(1));
     assert!(ran.complained.contains("cannot read the policies in /nowhere/at/all: No such file"), "{}", ran.complained);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_that_was_edited_after_it_decided_stops_the_start() {
+    let directory = directory();
+    let at = text(directory.path());
+    let config = TestApp::config(&["--policies-dir", at, "--policy", "strict-2"]).await;
+    let app = TestApp::start_with(config.clone()).await;
+    let customer = app.client.register(50_000).await;
+    app.client.post("/create-loan", &application(customer, 1_000, 14, 12)).await;
+    app.stop().await;
+
+    let file = directory.path().join("strict-2.toml");
+    let edited = std::fs::read_to_string(&file).unwrap().replace("without_loans = 5", "without_loans = 6");
+    std::fs::write(&file, edited).unwrap();
+    let database = config.store.database_url.as_deref().expect("tests name a database");
+    let serve = ["serve", "--http-addr", "127.0.0.1:0", "--database-url", database, "--policies-dir", at];
+    let ran = run(&config, &[&serve[..], &["--policy", "strict-2"]].concat()).await;
+    assert_eq!(ran.code, Some(1), "{}", ran.said);
+    assert!(
+        ran.complained.contains("the policy strict-2 has been changed since decisions were taken"),
+        "{}",
+        ran.complained
+    );
+    TestApp::start_with(config_under(config, "standard-1")).await.stop().await;
+}
+
+/// The same data, with another policy in force.
+fn config_under(mut config: Serve, policy: &str) -> Serve {
+    policy.clone_into(&mut config.policy);
+    config
 }

@@ -2,6 +2,7 @@
 //! on a system that nobody has touched, however busy it is.
 
 mod life;
+mod numbers;
 
 use credit_approval::config::Serve;
 use credit_approval::verify::Findings;
@@ -90,6 +91,7 @@ impl Data {
             &self.pool,
             "create schema kept;
              create table kept.events as select * from events;
+             create table kept.phone_numbers as select * from phone_numbers;
              create table kept.customers as select * from read_models.customers;
              create table kept.loans as select * from read_models.loans;
              create table kept.credit_profiles as select * from read_models.credit_profiles;
@@ -109,6 +111,8 @@ impl Data {
             &format!(
                 "delete from events;
                  insert into events ({COLUMNS}) overriding system value select {COLUMNS} from kept.events;
+                 delete from phone_numbers;
+                 insert into phone_numbers select * from kept.phone_numbers;
                  delete from read_models.customers;
                  insert into read_models.customers select * from kept.customers;
                  delete from read_models.loans;

@@ -9,7 +9,7 @@ use crate::repayment::{Reference, RepaymentAmount};
 
 /// Repayments of one loan at most, those that were reversed included: four for each month of the longest tenure. It bounds
 /// what a loan's row holds, and what a reversal has to say of the repayments after it.
-pub const MAX_REPAYMENTS: usize = 2_000;
+pub(super) const MAX_REPAYMENTS: usize = 2_000;
 
 /// A repayment that has come in.
 #[derive(Debug, Clone)]

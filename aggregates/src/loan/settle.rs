@@ -8,7 +8,7 @@ use crate::repayment::{Reference, RepaymentAmount};
 
 /// How many days ago the money of a settlement may have come. The day decides which interest is waived, so that nobody
 /// settles as of a day long past, when less had begun.
-pub const MAX_SETTLEMENT_BACKDATING_DAYS: u64 = 31;
+pub(super) const MAX_SETTLEMENT_BACKDATING_DAYS: u64 = 31;
 
 /// A repayment that is to settle the loan early.
 #[derive(Debug, Clone)]

@@ -6,6 +6,6 @@ mod row;
 
 pub use read::{
     Decision, Filter, ListedDecision, RecordedDecision, Span, batch, batch_statement, count, find, find_statement,
-    list, list_statement,
+    last_digest, list, list_statement,
 };
 pub(crate) use row::Decisions;

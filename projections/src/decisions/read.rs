@@ -106,6 +106,19 @@ pub async fn find(executor: impl PgExecutor<'_>, id: DecisionId) -> Result<Optio
     find_statement(id).one(executor).await
 }
 
+/// The digest of the policy of that id under which its last decision was taken; `None` where none was.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn last_digest(executor: impl PgExecutor<'_>, policy_id: &str) -> Result<Option<String>, sqlx::Error> {
+    sqlx::query_scalar(
+        "select policy_digest from read_models.decisions where policy_id = $1 order by decision_id desc limit 1",
+    )
+    .bind(policy_id)
+    .fetch_optional(executor)
+    .await
+}
+
 /// The statement of [`list`].
 #[must_use]
 pub fn list_statement(filter: Filter, below: i64, limit: i64) -> Statement {

@@ -28,7 +28,7 @@ pub(super) struct EventList {
     items: Vec<Event>,
     /// Read on behind this position: the last event's, or `after` again where nothing came.
     next_after: i64,
-    /// Whether more events stand behind it already.
+    /// Whether more events stand behind it already. They need not be settled: with no items, ask again a little later.
     more: bool,
 }
 

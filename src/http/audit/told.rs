@@ -14,7 +14,7 @@ pub(super) struct Event {
     /// When it was appended.
     #[schema(format = DateTime)]
     recorded_at: String,
-    /// Whose credit it is about.
+    /// Whose credit it is about, as it says itself.
     customer_id: i64,
     /// Which kind of stream it is in: `customer` or `loan`.
     aggregate_type: String,
@@ -27,8 +27,9 @@ pub(super) struct Event {
     event_type: String,
     /// The version of its data.
     version: String,
-    /// Its data, as recorded in that version. Amounts and rates are strings.
-    #[schema(value_type = Object)]
+    /// Its data, as recorded in that version: an object, with amounts and rates as strings. Of an event that this
+    /// version of the service cannot read, whatever was recorded.
+    #[schema(value_type = serde_json::Value)]
     data: Box<RawValue>,
     /// The request that led to it, its trace, and the like.
     #[schema(value_type = Object)]
@@ -42,14 +43,14 @@ impl From<Told> for Event {
         Self {
             position: event.position,
             recorded_at: event.recorded_at.to_rfc3339(),
-            customer_id: event.customer_id.get(),
+            customer_id: event.customer_id,
             aggregate_type: event.aggregate_type,
             aggregate_id: event.aggregate_id,
             sequence: event.sequence,
             event_type: event.event_type,
             version: event.event_version,
             data,
-            metadata: event.metadata,
+            metadata: event.metadata.0,
             summary,
         }
     }

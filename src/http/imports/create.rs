@@ -1,5 +1,6 @@
 //! `POST /v1/imports`.
 
+use axum::Extension;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -8,12 +9,12 @@ use utoipa::ToSchema;
 
 use super::document::Import;
 use super::form::{Form, receive};
-use crate::commands::KeyedRequest;
+use crate::commands::{KeyedRequest, Origin};
 use crate::http::Api;
 use crate::http::idempotency::{IDEMPOTENCY_REPLAYED, key};
 use crate::http::parameters::Parameters;
 use crate::http::problem::{Problem, ProblemDocument};
-use crate::import::jobs::upload::UploadError;
+use crate::import::jobs::upload::{Order, UploadError};
 use crate::store::idempotency::Remembered;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -52,32 +53,38 @@ struct ImportUpload {
     ))]
 pub(super) async fn create(
     State(api): State<Api>,
+    Extension(origin): Extension<Origin>,
     parameters: Parameters,
     request: Request,
 ) -> Result<Response, Problem> {
     parameters.finish()?;
     let key = key(request.headers())?;
     let Some(key) = key else {
-        let _permit = api.imports.admit().await?;
+        let _permit = api.imports.receive()?;
+        api.imports.admit().await?;
         let form = receive(&api.imports, true, request).await?;
-        return take(&api, form, None).await;
+        return take(&api, form, origin, None).await;
     };
     let Some(_running) = api.commands.claim(&key) else { return Err(Problem::still_running()) };
     let known = api.imports.recall(&key).await?;
-    let _permit = api.imports.admit().await?;
+    let _permit = api.imports.receive()?;
+    if known.is_none() {
+        api.imports.admit().await?;
+    }
     let form = receive(&api.imports, known.is_none(), request).await?;
     let keyed = KeyedRequest { key: key.clone(), digest: form.digest };
     match known {
         Some(known) => replay(&known, &keyed),
-        None => take(&api, form, Some(&keyed)).await,
+        None => take(&api, form, origin, Some(&keyed)).await,
     }
 }
 
-async fn take(api: &Api, form: Form, keyed: Option<&KeyedRequest>) -> Result<Response, Problem> {
+async fn take(api: &Api, form: Form, origin: Origin, keyed: Option<&KeyedRequest>) -> Result<Response, Problem> {
     let Some(upload) = form.upload else { return Err(UploadError::Expired.into()) };
+    let order = Order { origin, ..form.order };
     let status = StatusCode::ACCEPTED.as_u16();
     let render = |import: &crate::import::jobs::Import| serde_json::to_string(&Import::from(import.clone()));
-    let taken = match (upload.complete(&form.order, keyed, status, render).await, keyed) {
+    let taken = match (upload.complete(&order, keyed, status, render).await, keyed) {
         (Ok(taken), _) => taken,
         // The same request through another process was faster; then its answer is this one's.
         (Err(UploadError::KeyTaken), Some(keyed)) => {

@@ -19,7 +19,7 @@ use crate::import::report::{Notice, Tally};
         "read": 500, "imported": 500, "renumbered": 18, "unchanged": 0, "rejected": 0,
     },
     "progress": {"stage": "loans", "rows_done": 800, "rows_total": 1082, "rows_per_second": 4200},
-    "warnings": 3, "error": null,
+    "warnings": 3, "notices_kept": 4, "error": null,
     "created_at": "2026-03-31T09:30:00+00:00", "started_at": "2026-03-31T09:30:01+00:00", "ended_at": null,
 })))]
 pub(super) struct Import {
@@ -39,6 +39,8 @@ pub(super) struct Import {
     progress: Progress,
     /// Rows that were taken although something about them is odd; `rejects?kind=warning` lists them.
     warnings: i64,
+    /// Rejects and warnings that `rejects` lists: the first 100,000. Beyond them they are only counted.
+    notices_kept: i64,
     /// Why it failed. Of an import that is to go on, what interrupted it last.
     error: Option<String>,
     #[schema(format = DateTime)]
@@ -108,6 +110,7 @@ impl From<jobs::Import> for Import {
                 rows_per_second: import.rows_per_second,
             },
             warnings: import.warnings,
+            notices_kept: import.notices_kept,
             error: import.error,
             created_at: import.created_at.to_rfc3339(),
             started_at: import.started_at.map(|at| at.to_rfc3339()),
@@ -119,16 +122,13 @@ impl From<jobs::Import> for Import {
 /// A page of imports, the newest first.
 #[derive(Serialize, ToSchema)]
 #[schema(examples(json!({"items": [{
-    "id": 12, "state": "done", "dry_run": false, "cancel_requested": false,
-    "customers": {
-        "name": "customer_data.xlsx", "bytes": 21504,
-        "read": 300, "imported": 299, "renumbered": 0, "unchanged": 0, "rejected": 1,
-    },
+    "id": 12, "state": "waiting", "dry_run": true, "cancel_requested": false,
+    "customers": {"name": "customer_data.xlsx", "bytes": 21504, "read": 0, "imported": 0, "renumbered": 0,
+                  "unchanged": 0, "rejected": 0},
     "loans": null,
-    "progress": {"stage": "customers", "rows_done": 300, "rows_total": 300, "rows_per_second": 2800},
+    "progress": {"stage": null, "rows_done": 0, "rows_total": null, "rows_per_second": 0},
     "warnings": 0, "error": null,
-    "created_at": "2026-03-31T09:30:00+00:00", "started_at": "2026-03-31T09:30:01+00:00",
-    "ended_at": "2026-03-31T09:30:02+00:00",
+    "created_at": "2026-03-31T09:30:00+00:00", "started_at": null, "ended_at": null,
 }], "next_cursor": "c1.12"})))]
 pub(super) struct ImportList {
     pub(super) items: Vec<Import>,

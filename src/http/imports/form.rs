@@ -1,7 +1,7 @@
 //! Receiving the form with the workbooks, as it comes: each piece goes to the database, none of it is kept here.
 
 use std::error::Error;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::multipart::{Field, MultipartError};
@@ -20,6 +20,10 @@ use crate::import::workbook::{SIGHT_BYTES, refused_at_sight};
 const MULTIPART: &str = "multipart/form-data";
 /// A client that sends nothing for longer is given up.
 const IDLE: Duration = Duration::from_secs(30);
+/// Once it has been waited for so long in all, so many bytes must have come for each second of it: who sends one byte
+/// now and then would hold an upload's place for long.
+const PATIENT_FOR: Duration = Duration::from_secs(30);
+const LEAST_BYTES_A_SECOND: u64 = 16 << 10;
 /// What stands in a form beside the workbooks.
 const BESIDE_BYTES: u64 = 1 << 20;
 /// For so long the rest of a refused form is taken in and thrown away, so that the client comes to read the answer.
@@ -51,6 +55,7 @@ pub(super) async fn receive(imports: &Imports, store: bool, request: Request) ->
         dry_run: None,
         digests: Vec::new(),
         bytes: 0,
+        waited: Duration::ZERO,
         handed_out,
     };
     match tokio::time::timeout(UPLOAD_WITHIN, reception.take_all(&mut multipart)).await {
@@ -121,13 +126,15 @@ struct Reception<'a> {
     digests: Vec<(FileKind, [u8; DIGEST_BYTES])>,
     /// Of all workbooks so far.
     bytes: u64,
+    /// For the client, in all.
+    waited: Duration,
     handed_out: HandedOut,
 }
 
 impl Reception<'_> {
     async fn take_all(&mut self, multipart: &mut Multipart) -> Result<(), Problem> {
         loop {
-            let next = tokio::time::timeout(IDLE, multipart.next_field()).await.map_err(|_| too_slow())?;
+            let next = self.wait(multipart.next_field()).await?;
             let Some(field) = next.map_err(|error| self.unreadable(&error))? else { break };
             let name = field.name().unwrap_or_default().to_owned();
             match name.as_str() {
@@ -145,9 +152,17 @@ impl Reception<'_> {
         Ok(())
     }
 
+    /// Waits for the client; its time counts, and not that of the database.
+    async fn wait<T>(&mut self, next: impl Future<Output = T>) -> Result<T, Problem> {
+        let began = Instant::now();
+        let next = tokio::time::timeout(IDLE, next).await.map_err(|_| too_slow())?;
+        self.waited += began.elapsed();
+        if lags(self.waited, self.bytes) { Err(too_slow()) } else { Ok(next) }
+    }
+
     /// What comes next of a field; `None` at its end.
-    async fn chunk(&self, field: &mut Field<'_>) -> Result<Option<bytes::Bytes>, Problem> {
-        let chunk = tokio::time::timeout(IDLE, field.chunk()).await.map_err(|_| too_slow())?;
+    async fn chunk(&mut self, field: &mut Field<'_>) -> Result<Option<bytes::Bytes>, Problem> {
+        let chunk = self.wait(field.chunk()).await?;
         let chunk = chunk.map_err(|error| self.unreadable(&error))?;
         self.handed_out.add(chunk.as_ref().map_or(0, bytes::Bytes::len));
         Ok(chunk)
@@ -258,6 +273,11 @@ impl Reception<'_> {
     }
 }
 
+/// Whether too little has come for the time that was waited for it.
+const fn lags(waited: Duration, bytes: u64) -> bool {
+    waited.as_secs() > PATIENT_FOR.as_secs() && bytes < waited.as_secs() * LEAST_BYTES_A_SECOND
+}
+
 /// A file's name for messages: without a path, and without what is not to be seen.
 fn file_name(kind: FileKind, given: Option<&str>) -> String {
     let name = given.and_then(|given| given.rsplit(['/', '\\']).next()).map(short).unwrap_or_default();
@@ -266,4 +286,17 @@ fn file_name(kind: FileKind, given: Option<&str>) -> String {
 
 fn short(name: &str) -> String {
     name.chars().filter(|c| !c.is_control()).take(MAX_NAME_CHARS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_sends_too_little_for_long_lags() {
+        let cases = [(0, 0, false), (30, 0, false), (31, 31 << 14, false), (31, (31 << 14) - 1, true), (599, 1, true)];
+        for (seconds, bytes, expected) in cases {
+            assert_eq!(lags(Duration::from_secs(seconds), bytes), expected, "{bytes} in {seconds} s");
+        }
+    }
 }

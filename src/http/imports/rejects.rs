@@ -16,7 +16,7 @@ use crate::http::parameters::{Page, Parameters};
 use crate::http::problem::{Problem, ProblemDocument};
 use crate::http::queries::PathText;
 use crate::import::jobs::Imports;
-use crate::import::report::{NoticeKind, TITLES, record};
+use crate::import::report::{NoticeKind, TITLES, record, writer};
 
 /// Rows of CSV that are read and sent at a time.
 const CSV_ROWS: i64 = 1000;
@@ -24,9 +24,10 @@ const CSV: HeaderValue = HeaderValue::from_static("text/csv; charset=utf-8");
 
 /// List the rows that were not taken, and those that are odd
 ///
-/// With `Accept: text/csv` all of them at once, in the columns kind, workbook, sheet, row, column and reason; cells
-/// that a spreadsheet would take for a formula begin with an apostrophe. The list of an import that is taken up again
-/// after an interruption is made anew.
+/// With `Accept: text/csv` all of them at once, in the columns kind, workbook, sheet, row, column and reason, each
+/// cell in quotes; those that a spreadsheet would take for a formula begin with an apostrophe. The list of an import
+/// that was taken up again after an interruption is made anew once it has come as far as before; a file that is being
+/// sent then breaks off.
 #[utoipa::path(get, path = "/v1/imports/{import_id}/rejects", tag = "imports", operation_id = "list_rejects",
     params(
         ("import_id" = i64, Path, description = "The import.", example = 12),
@@ -39,8 +40,8 @@ const CSV: HeaderValue = HeaderValue::from_static("text/csv; charset=utf-8");
     responses(
         (status = 200, description = "A page of them as JSON, or all of them as CSV.", content(
             (RejectList = "application/json"),
-            (String = "text/csv", example = json!("kind,workbook,sheet,row,column,reason\n\
-                reject,loan_data.xlsx,Sheet1,17,Loan Amount,must not be negative (found '-5')\n")),
+            (String = "text/csv", example = json!("\"kind\",\"workbook\",\"sheet\",\"row\",\"column\",\"reason\"\n\
+                \"reject\",\"loan_data.xlsx\",\"Sheet1\",\"17\",\"Loan Amount\",\"must not be negative (found '-5')\"\n")),
         )),
         (status = 404, description = "There is no such import.", body = ProblemDocument,
          content_type = "application/problem+json"),
@@ -61,19 +62,18 @@ pub(super) async fn rejects(
     let as_csv = prefers_csv(&headers);
     let page = if as_csv { None } else { Some(parameters.page()?) };
     parameters.finish()?;
-    if api.imports.find(id).await?.is_none() {
-        return Err(Problem::not_found("import_id", id));
-    }
+    let Some(import) = api.imports.find(id).await? else { return Err(Problem::not_found("import_id", id)) };
     let mut response = match page {
         Some(page) => json(&api.imports, id, kind, page).await?,
-        None => csv(api.imports, id, kind).await?,
+        None => csv(api.imports, (id, import.notices_attempt), kind).await?,
     };
     response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
     Ok(response)
 }
 
 async fn json(imports: &Imports, id: i64, kind: Option<NoticeKind>, page: Page) -> Result<Response, Problem> {
-    let found = imports.notices(id, kind, page.after, page.limit).await?;
+    let found = imports.notices(id, None, kind, page.after, page.limit).await?;
+    let found = found.ok_or_else(|| Problem::not_found("import_id", id))?;
     let next_cursor = found.items.last().filter(|_| found.more).map(|(number, _)| page.cursor(*number));
     let items = found.items.into_iter().map(|(_, notice)| Reject::from(notice)).collect();
     Ok(Json(RejectList { items, next_cursor }).into_response())
@@ -85,29 +85,49 @@ struct Rows {
     more_after: Option<i64>,
 }
 
-async fn rows(imports: &Imports, id: i64, kind: Option<NoticeKind>, after: i64) -> Result<Rows, sqlx::Error> {
-    let found = imports.notices(id, kind, after, CSV_ROWS).await?;
+/// Why a file of rejects breaks off.
+#[derive(Debug, thiserror::Error)]
+enum Broken {
+    #[error(transparent)]
+    Store(#[from] sqlx::Error),
+    #[error(transparent)]
+    Csv(#[from] csv::Error),
+    #[error("the import was taken up again, and its rejects are others now")]
+    TakenUp,
+}
+
+async fn rows(
+    imports: &Imports,
+    (id, attempt): (i64, i32),
+    kind: Option<NoticeKind>,
+    after: i64,
+) -> Result<Rows, Broken> {
+    let found = imports.notices(id, Some(attempt), kind, after, CSV_ROWS).await?.ok_or(Broken::TakenUp)?;
     let more_after = found.items.last().filter(|_| found.more).map(|(number, _)| *number);
-    let mut csv = csv::Writer::from_writer(Vec::new());
-    let unwritable = |error: csv::Error| sqlx::Error::Encode(Box::new(error));
+    let mut csv = writer(Vec::new());
     if after == 0 {
-        csv.write_record(TITLES).map_err(unwritable)?;
+        csv.write_record(TITLES)?;
     }
     for (_, notice) in &found.items {
-        csv.write_record(record(notice)).map_err(unwritable)?;
+        csv.write_record(record(notice))?;
     }
-    let csv = csv.into_inner().map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
+    let csv = csv.into_inner().map_err(|error| csv::Error::from(error.into_error()))?;
     Ok(Rows { csv: csv.into(), more_after })
 }
 
 /// The first rows are read before the answer begins, so that a database that does not answer is still a problem and not
 /// half a file.
-async fn csv(imports: Imports, id: i64, kind: Option<NoticeKind>) -> Result<Response, Problem> {
-    let Rows { csv: first, more_after } = rows(&imports, id, kind, 0).await?;
+async fn csv(imports: Imports, of: (i64, i32), kind: Option<NoticeKind>) -> Result<Response, Problem> {
+    let (id, _) = of;
+    let Rows { csv: first, more_after } = rows(&imports, of, kind, 0).await.map_err(|error| match error {
+        Broken::Store(error) => error.into(),
+        Broken::Csv(error) => sqlx::Error::Encode(Box::new(error)).into(),
+        Broken::TakenUp => Problem::unavailable(),
+    })?;
     let others = stream::try_unfold((imports, more_after), move |(imports, after)| async move {
         let Some(after) = after else { return Ok(None) };
-        let Rows { csv, more_after } = rows(&imports, id, kind, after).await?;
-        Ok::<_, sqlx::Error>(Some((csv, (imports, more_after))))
+        let Rows { csv, more_after } = rows(&imports, of, kind, after).await?;
+        Ok::<_, Broken>(Some((csv, (imports, more_after))))
     });
     let whole = stream::once(std::future::ready(Ok(first))).chain(others);
     let mut response = Body::from_stream(whole).into_response();

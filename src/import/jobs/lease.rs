@@ -8,9 +8,10 @@
 use chrono::NaiveDate;
 use sqlx::postgres::PgConnection;
 use sqlx::types::Json;
-use sqlx::{Connection, FromRow, PgPool};
+use sqlx::{Connection, Executor, FromRow, PgExecutor, PgPool};
 
 use super::super::report::{Notice, NoticeKind, Tally};
+use super::settle::{forget_others, settle};
 use super::{FileKind, Stage, State};
 
 const CLASS: i32 = 0x494d;
@@ -20,6 +21,10 @@ const MAX_NOTICE_CHARS: usize = 500;
 /// The longest pause before an interrupted import is taken up again.
 const MAX_PAUSE_SECONDS: i32 = 60;
 const MAX_ERROR_CHARS: usize = 2000;
+/// So many notices are kept of an import; what is beyond is only counted.
+const MAX_NOTICES: i64 = 100_000;
+/// A process whose machine is gone has its lock for half a minute at most.
+const KEEPALIVES: &str = "set tcp_keepalives_idle = 10; set tcp_keepalives_interval = 5; set tcp_keepalives_count = 3";
 
 /// Another process has taken the import over, or it is gone.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +52,10 @@ pub(super) struct Claimed {
     pub(super) rows_taken: i64,
     /// What interrupted it last.
     pub(super) error: Option<String>,
+    pub(super) cancel_requested: bool,
+    /// The request that uploaded it.
+    pub(super) request_id: Option<String>,
+    pub(super) traceparent: Option<String>,
 }
 
 /// How far an import has come.
@@ -59,6 +68,8 @@ pub(super) struct Reached<'a> {
     pub(super) customers: &'a Tally,
     pub(super) loans: &'a Tally,
     pub(super) warnings: u64,
+    /// Whether all that earlier attempts took is taken again. Before, their tallies and notices stand.
+    pub(super) has_caught_up: bool,
 }
 
 /// An import in this process's hands.
@@ -66,14 +77,17 @@ pub(super) struct Lease {
     connection: PgConnection,
     pub(super) id: i64,
     attempt: i32,
+    /// Notices of this attempt that are kept.
     noticed: i64,
+    /// Whether it is this attempt's notices that are shown.
+    is_shown: bool,
 }
 
 /// Imports that wait for an importer, or were left by one; the oldest first.
 pub(super) async fn candidates(log: &PgPool) -> Result<Vec<i64>, sqlx::Error> {
     sqlx::query_scalar(
         "select id from imports
-         where state in ('waiting', 'running') and (retry_at is null or retry_at <= clock_timestamp())
+         where state in ('waiting', 'running') and (cancel_requested or retry_at is null or retry_at <= clock_timestamp())
            and not exists (select from pg_locks
                            where locktype = 'advisory' and classid = $1::bigint::oid
                              and objid = (id & 2147483647)::oid and objsubid = 2
@@ -96,9 +110,11 @@ fn text(of: &str, max_chars: usize) -> String {
 }
 
 impl Lease {
-    /// Takes an import, if nobody has it and it has not ended. What an earlier attempt noticed is noticed anew.
+    /// Takes an import, if nobody has it and it has not ended. What an earlier attempt noticed stays until this one
+    /// has come as far.
     pub(super) async fn claim(log: &PgPool, id: i64, today: NaiveDate) -> Result<Option<(Self, Claimed)>, sqlx::Error> {
         let mut connection = log.acquire().await?.detach();
+        connection.execute(KEEPALIVES).await?;
         let is_ours: bool = sqlx::query_scalar("select pg_try_advisory_lock($1, ($2 & 2147483647)::integer)")
             .bind(CLASS)
             .bind(id)
@@ -112,24 +128,27 @@ impl Lease {
         let claimed: Option<Claimed> = sqlx::query_as(
             "update imports
              set state = 'running', attempts = attempts + 1,
-                 interruptions = interruptions + (state = 'running')::integer,
+                 interruptions = interruptions + (state = 'running' and not is_excused)::integer,
+                 is_excused = false,
                  business_day = coalesce(business_day, $2),
                  started_at = coalesce(started_at, clock_timestamp())
              where id = $1 and state in ('waiting', 'running')
              returning dry_run, customers_file, customers_bytes, loans_file, loans_bytes, business_day, attempts,
-                       interruptions, rows_taken, error",
+                       interruptions, rows_taken, error, cancel_requested, request_id, traceparent",
         )
         .bind(id)
         .bind(today)
         .fetch_optional(&mut *transaction)
         .await?;
-        sqlx::query("delete from import_notices where import_id = $1").bind(id).execute(&mut *transaction).await?;
-        transaction.commit().await?;
         let Some(claimed) = claimed else {
+            // It has ended meanwhile: nothing of it is this process's to touch.
+            transaction.rollback().await?;
             connection.close().await?;
             return Ok(None);
         };
-        let lease = Self { connection, id, attempt: claimed.attempts, noticed: 0 };
+        forget_others(&mut transaction, id).await?;
+        transaction.commit().await?;
+        let lease = Self { connection, id, attempt: claimed.attempts, noticed: 0, is_shown: false };
         Ok(Some((lease, claimed)))
     }
 
@@ -143,13 +162,32 @@ impl Lease {
             .await
     }
 
+    /// Whether somebody asked to stop it.
+    pub(super) async fn is_asked_to_stop(&mut self) -> Result<bool, LeaseError> {
+        let asked = sqlx::query_scalar("select cancel_requested from imports where id = $1 and attempts = $2")
+            .bind(self.id)
+            .bind(self.attempt)
+            .fetch_optional(&mut self.connection)
+            .await?;
+        asked.ok_or(LeaseError::Lost)
+    }
+
     /// Writes down how far it has come and what was noticed on the way; answers whether it is to stop.
     pub(super) async fn reached(&mut self, reached: &Reached<'_>, notices: &[Notice]) -> Result<bool, LeaseError> {
+        let room = usize::try_from(MAX_NOTICES - self.noticed).unwrap_or(0);
+        let notices = &notices[..notices.len().min(room)];
+        let kept = self.noticed + i64::try_from(notices.len()).unwrap_or(i64::MAX);
         let mut transaction = self.connection.begin().await?;
         let stop: Option<bool> = sqlx::query_scalar(
             "update imports
-             set stage = $3, rows_done = $4, rows_taken = greatest(rows_taken, $5), rows_total = $6,
-                 rows_per_second = $7, customers = $8, loans = $9, warnings = $10
+             set stage = $3, rows_done = $4, rows_total = $6, rows_per_second = $7,
+                 interruptions = case when $5 > rows_taken then 0 else interruptions end,
+                 setbacks = case when $5 > rows_taken then 0 else setbacks end,
+                 rows_taken = greatest(rows_taken, $5),
+                 customers = case when $11 then $8::json else customers end, loans = case when $11 then $9::json else loans end,
+                 warnings = case when $11 then $10 else warnings end,
+                 notices_attempt = case when $11 then $2 else notices_attempt end,
+                 notices_kept = case when $11 then $12 else notices_kept end
              where id = $1 and attempts = $2 and state = 'running'
              returning cancel_requested",
         )
@@ -163,14 +201,20 @@ impl Lease {
         .bind(Json(reached.customers))
         .bind(Json(reached.loans))
         .bind(number(reached.warnings))
+        .bind(reached.has_caught_up)
+        .bind(kept)
         .fetch_optional(&mut *transaction)
         .await?;
         let stop = stop.ok_or(LeaseError::Lost)?;
         if !notices.is_empty() {
-            insert(&mut transaction, self.id, self.noticed, notices).await?;
+            insert(&mut transaction, (self.id, self.attempt), self.noticed, notices).await?;
+        }
+        if reached.has_caught_up && !self.is_shown {
+            forget_others(&mut transaction, self.id).await?;
         }
         transaction.commit().await?;
-        self.noticed += i64::try_from(notices.len()).unwrap_or(i64::MAX);
+        self.noticed = kept;
+        self.is_shown |= reached.has_caught_up;
         Ok(stop)
     }
 
@@ -190,6 +234,9 @@ impl Lease {
         if ended.rows_affected() == 0 {
             return Err(LeaseError::Lost);
         }
+        if state != State::Done {
+            settle(&mut transaction, self.id).await?;
+        }
         sqlx::query("delete from import_files where import_id = $1").bind(self.id).execute(&mut *transaction).await?;
         transaction.commit().await?;
         Ok(self.connection.close().await?)
@@ -205,27 +252,39 @@ impl Lease {
         self.connection.close().await
     }
 
-    /// Leaves it to a later attempt, with what interrupted this one; the oftener that happens, the later.
+    /// Leaves it to a later attempt, with what interrupted this one.
     pub(super) async fn interrupted(mut self, error: &str) -> Result<(), sqlx::Error> {
-        sqlx::query(
-            "update imports
-             set error = $3,
-                 retry_at = clock_timestamp() + make_interval(secs => least(2 ^ (1 + interruptions), $4))
-             where id = $1 and attempts = $2 and state = 'running'",
-        )
-        .bind(self.id)
-        .bind(self.attempt)
-        .bind(text(error, MAX_ERROR_CHARS))
-        .bind(MAX_PAUSE_SECONDS)
-        .execute(&mut self.connection)
-        .await?;
+        excuse(&mut self.connection, self.id, self.attempt, error).await?;
         self.connection.close().await
     }
+
+    /// What it is held by, for when the connection is gone: the import and the attempt.
+    pub(super) const fn held(&self) -> (i64, i32) {
+        (self.id, self.attempt)
+    }
+}
+
+/// Says what interrupted an attempt: it is taken up again later, the later the oftener that has happened, and does not
+/// count among those that ended without a word.
+pub(super) async fn excuse(log: impl PgExecutor<'_>, id: i64, attempt: i32, error: &str) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "update imports
+         set error = $3, is_excused = true, setbacks = setbacks + 1,
+             retry_at = clock_timestamp() + make_interval(secs => least(2 ^ (1 + least(setbacks, 10)), $4))
+         where id = $1 and attempts = $2 and state = 'running'",
+    )
+    .bind(id)
+    .bind(attempt)
+    .bind(text(error, MAX_ERROR_CHARS))
+    .bind(MAX_PAUSE_SECONDS)
+    .execute(log)
+    .await?;
+    Ok(())
 }
 
 async fn insert(
     connection: &mut PgConnection,
-    import: i64,
+    (import, attempt): (i64, i32),
     noticed: i64,
     notices: &[Notice],
 ) -> Result<(), sqlx::Error> {
@@ -237,8 +296,8 @@ async fn insert(
     let titles: Vec<Option<String>> =
         notices.iter().map(|notice| notice.column.as_deref().map(|title| text(title, MAX_NOTICE_CHARS))).collect();
     sqlx::query(
-        "insert into import_notices (import_id, number, kind, workbook, sheet, row, title, reason)
-         select $1, $2 + place, kind, workbook, sheet, row, title, reason
+        "insert into import_notices (import_id, number, kind, workbook, sheet, row, title, reason, attempt)
+         select $1, $2 + place, kind, workbook, sheet, row, title, reason, $9
          from unnest($3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::text[]) with ordinality
               as n (kind, workbook, sheet, row, title, reason, place)",
     )
@@ -250,6 +309,7 @@ async fn insert(
     .bind(rows)
     .bind(titles)
     .bind(texts(|notice| &notice.reason))
+    .bind(attempt)
     .execute(connection)
     .await?;
     Ok(())

@@ -7,6 +7,7 @@
 
 mod lease;
 mod read;
+mod settle;
 pub mod upkeep;
 pub mod upload;
 pub mod work;
@@ -27,10 +28,13 @@ pub use self::read::{Cancelled, Page};
 const MAX_UPLOADS: usize = 8;
 /// So many imports may wait or run; more are not taken.
 const MAX_OPEN: i64 = 100;
+/// While those that wait or run have so many bytes, no more are taken.
+const MAX_OPEN_BYTES: i64 = 2 << 30;
 
 /// The columns of an [`Import`].
 const COLUMNS: &str = "id, state, dry_run, cancel_requested, customers_file, customers_bytes, loans_file, loans_bytes,
-     stage, rows_done, rows_total, rows_per_second, customers, loans, warnings, error, created_at, started_at, ended_at";
+     stage, rows_done, rows_total, rows_per_second, customers, loans, warnings, notices_attempt, notices_kept,
+     error, created_at, started_at, ended_at";
 
 /// How an import stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,6 +149,10 @@ pub struct Import {
     pub rows_per_second: i64,
     /// Rows that were taken although something about them is odd.
     pub warnings: i64,
+    /// The attempt at it whose notices are shown.
+    pub notices_attempt: i32,
+    /// Notices that are kept; beyond so many they are only counted.
+    pub notices_kept: i64,
     /// Why it failed; of one that is not ended, what interrupted it last.
     pub error: Option<String>,
     /// When it was uploaded.
@@ -172,6 +180,8 @@ struct Row {
     customers: Option<Json<Tally>>,
     loans: Option<Json<Tally>>,
     warnings: i64,
+    notices_attempt: i32,
+    notices_kept: i64,
     error: Option<String>,
     created_at: DateTime<Utc>,
     started_at: Option<DateTime<Utc>>,
@@ -200,6 +210,8 @@ impl TryFrom<Row> for Import {
             rows_total: row.rows_total,
             rows_per_second: row.rows_per_second,
             warnings: row.warnings,
+            notices_attempt: row.notices_attempt,
+            notices_kept: row.notices_kept,
             error: row.error,
             created_at: row.created_at,
             started_at: row.started_at,

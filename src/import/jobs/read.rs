@@ -3,6 +3,7 @@
 use sqlx::FromRow;
 
 use super::super::report::{Notice, NoticeKind};
+use super::settle::settle;
 use super::{COLUMNS, Import, Imports, Row, State};
 
 /// Some items of a list, and whether there are more behind them.
@@ -99,21 +100,24 @@ impl Imports {
         row.map(Import::try_from).transpose()
     }
 
-    /// Rejects and warnings behind a number, in the order in which they were noticed, each with its number.
+    /// Rejects and warnings behind a number, in the order in which they were noticed, each with its number; where an
+    /// attempt is named, `None` once its notices are no longer those that are shown.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn notices(
         &self,
         id: i64,
+        attempt: Option<i32>,
         kind: Option<NoticeKind>,
         after: i64,
         limit: i64,
-    ) -> Result<Page<(i64, Notice)>, sqlx::Error> {
+    ) -> Result<Option<Page<(i64, Notice)>>, sqlx::Error> {
         let of_kind = if kind.is_some() { "and kind = $4" } else { "and $4::text is null" };
         let rows: Vec<NoticeRow> = sqlx::query_as(&format!(
             "select number, kind, workbook, sheet, row, title, reason from import_notices
-             where import_id = $1 and number > $2 {of_kind} order by number limit $3"
+             where import_id = $1 and attempt = (select notices_attempt from imports where id = $1)
+               and number > $2 {of_kind} order by number limit $3"
         ))
         .bind(id)
         .bind(after)
@@ -121,8 +125,18 @@ impl Imports {
         .bind(kind.map(NoticeKind::name))
         .fetch_all(&self.log)
         .await?;
+        if let Some(attempt) = attempt {
+            // Looked at afterwards: attempts only count up, so they were that one's all the time.
+            let shown: Option<i32> = sqlx::query_scalar("select notices_attempt from imports where id = $1")
+                .bind(id)
+                .fetch_optional(&self.log)
+                .await?;
+            if shown != Some(attempt) {
+                return Ok(None);
+            }
+        }
         let notices: Result<_, sqlx::Error> = rows.into_iter().map(TryInto::try_into).collect();
-        Ok(Page::of(notices?, limit))
+        Ok(Some(Page::of(notices?, limit)))
     }
 
     /// Asks an import to stop.
@@ -146,9 +160,15 @@ impl Imports {
             let found = self.find(id).await?;
             return Ok(found.map_or(Cancelled::Unknown, |import| Cancelled::Ended(Box::new(import))));
         };
-        let import = Import::try_from(row)?;
+        let mut import = Import::try_from(row)?;
         if import.state.is_ended() {
             sqlx::query("delete from import_files where import_id = $1").bind(id).execute(&mut *transaction).await?;
+            settle(&mut transaction, id).await?;
+            let settled: Row = sqlx::query_as(&format!("select {COLUMNS} from imports where id = $1"))
+                .bind(id)
+                .fetch_one(&mut *transaction)
+                .await?;
+            import = Import::try_from(settled)?;
         }
         transaction.commit().await?;
         Ok(Cancelled::Asked(Box::new(import)))

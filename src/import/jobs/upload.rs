@@ -10,10 +10,10 @@ use sqlx::PgPool;
 use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::commands::{IdempotencyKey, KeyedRequest};
+use crate::commands::{IdempotencyKey, KeyedRequest, Origin};
 use crate::store::idempotency::{Remembered, find};
 
-use super::{COLUMNS, FileKind, Import, Imports, MAX_OPEN, Row};
+use super::{COLUMNS, FileKind, Import, Imports, MAX_OPEN, MAX_OPEN_BYTES, Row};
 
 /// What is written at a time.
 const PIECE_BYTES: usize = 256 * 1024;
@@ -58,7 +58,7 @@ pub struct Uploaded {
 }
 
 /// What was uploaded, and is to be done with it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct Order {
     /// Check everything, write nothing.
     pub dry_run: bool,
@@ -66,6 +66,8 @@ pub struct Order {
     pub customers: Option<Uploaded>,
     /// Workbook of loans.
     pub loans: Option<Uploaded>,
+    /// The request that uploaded it.
+    pub origin: Origin,
 }
 
 /// An answer to be remembered under a key.
@@ -78,16 +80,27 @@ pub struct Taken {
 }
 
 impl Imports {
-    /// Lets an upload begin, if there is room for one.
+    /// Lets a form be received, if there is room for one; it may be one that is already known.
+    ///
+    /// # Errors
+    /// [`UploadError::TooMany`].
+    pub fn receive(&self) -> Result<Permit, UploadError> {
+        let permit = self.uploads.clone().try_acquire_owned().map_err(|_| UploadError::TooMany)?;
+        Ok(Permit { _permit: permit })
+    }
+
+    /// Whether there is room for a new import beside those that wait or run.
     ///
     /// # Errors
     /// [`UploadError::TooMany`]; [`UploadError::Store`].
-    pub async fn admit(&self) -> Result<Permit, UploadError> {
-        let permit = self.uploads.clone().try_acquire_owned().map_err(|_| UploadError::TooMany)?;
-        let open: i64 = sqlx::query_scalar("select count(*) from imports where state in ('waiting', 'running')")
-            .fetch_one(&self.log)
-            .await?;
-        if open < MAX_OPEN { Ok(Permit { _permit: permit }) } else { Err(UploadError::TooMany) }
+    pub async fn admit(&self) -> Result<(), UploadError> {
+        let (open, bytes): (i64, i64) = sqlx::query_as(
+            "select count(*), coalesce(sum(coalesce(customers_bytes, 0) + coalesce(loans_bytes, 0)), 0)::bigint
+             from imports where state in ('waiting', 'running')",
+        )
+        .fetch_one(&self.log)
+        .await?;
+        if open < MAX_OPEN && bytes < MAX_OPEN_BYTES { Ok(()) } else { Err(UploadError::TooMany) }
     }
 
     /// What a request with that key was answered, if one took effect.
@@ -190,7 +203,7 @@ impl Upload {
         let name = |file: &Option<Uploaded>| file.as_ref().map(|file| file.name.clone());
         let row: Option<Row> = sqlx::query_as(&format!(
             "update imports set state = 'waiting', dry_run = $2, customers_file = $3, customers_bytes = $4,
-                    loans_file = $5, loans_bytes = $6, created_at = clock_timestamp()
+                    loans_file = $5, loans_bytes = $6, request_id = $7, traceparent = $8, created_at = clock_timestamp()
              where id = $1 and state = 'uploading' returning {COLUMNS}"
         ))
         .bind(self.id)
@@ -199,6 +212,8 @@ impl Upload {
         .bind(bytes(&order.customers))
         .bind(name(&order.loans))
         .bind(bytes(&order.loans))
+        .bind(order.origin.request_id.as_deref())
+        .bind(order.origin.traceparent.as_deref())
         .fetch_optional(&mut *transaction)
         .await?;
         let import = Import::try_from(row.ok_or(UploadError::Expired)?)?;

@@ -6,6 +6,7 @@
 
 use std::error::Error;
 use std::io;
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use sqlx::PgPool;
@@ -13,15 +14,14 @@ use tokio::io::{AsyncSeekExt, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 
 use crate::bus::wake::Wake;
-use crate::commands::BusinessCalendar;
+use crate::commands::{BusinessCalendar, Origin};
 use crate::store::EventLog;
 
-use super::super::reading::CHUNK_ROWS;
 use super::super::report::{Notice, NoticeKind};
 use super::super::run::{Batch, Run, Step};
 use super::super::workbook::{Source, WorkbookError};
-use super::super::{ImportError, Job};
-use super::lease::{Claimed, Lease, LeaseError, Reached, candidates};
+use super::super::{Background, ImportError, Job};
+use super::lease::{Claimed, Lease, LeaseError, Reached, candidates, excuse};
 use super::{FileKind, Stage, State};
 
 /// So many imports at once in one process.
@@ -30,7 +30,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const AFTER_INTERRUPTION: Duration = Duration::from_secs(2);
 /// While the workbooks are read through, progress is written this often.
 const WRITE_EVERY: Duration = Duration::from_millis(500);
-/// An import that was interrupted more often is given up: it may be what ends the processes.
+/// While rows are waited for, somebody may ask to stop; it is looked for this often.
+const ASK_EVERY: Duration = Duration::from_millis(500);
+/// An import whose processes ended more often without a word, and got no further, is given up: it may be what ends
+/// them. What can be told, as that the database does not answer, only delays it.
 const MAX_INTERRUPTIONS: i32 = 20;
 
 /// Works on imports.
@@ -62,6 +65,15 @@ enum Outcome {
     Ended(State, Option<String>),
     /// This process is asked to stop.
     Stopped,
+}
+
+/// What came of reading on.
+enum Next {
+    Batch(Option<Batch>),
+    /// This process is asked to stop.
+    Stopped,
+    /// Somebody has asked to stop the import.
+    Cancelled,
 }
 
 impl Importer {
@@ -101,7 +113,10 @@ impl Importer {
 
     async fn attempt(&self, mut lease: Lease, claimed: Claimed, stop: &CancellationToken) -> Result<(), Interruption> {
         let id = lease.id;
-        let outcome = if claimed.interruptions > MAX_INTERRUPTIONS {
+        let outcome = if claimed.cancel_requested {
+            // What it has brought in is counted without going through it again.
+            Ok(Outcome::Ended(State::Cancelled, None))
+        } else if claimed.interruptions > MAX_INTERRUPTIONS {
             let last = claimed.error.as_deref().unwrap_or("the process that worked on it ended");
             let error = format!("it was interrupted {} times, the last time because {last}", claimed.interruptions);
             Ok(Outcome::Ended(State::Failed, Some(error)))
@@ -121,9 +136,19 @@ impl Importer {
             }
             Ok(Outcome::Stopped) => Ok(lease.give_back().await.map_err(LeaseError::from)?),
             Err(interruption) => {
-                if !matches!(interruption, Interruption::Lease(_)) {
-                    lease.interrupted(&in_words(&interruption)).await.map_err(LeaseError::from)?;
-                }
+                let words = in_words(&interruption);
+                let said = match &interruption {
+                    Interruption::Lease(LeaseError::Lost) => Ok(()),
+                    // Its own connection may be gone, so it is said over another.
+                    Interruption::Lease(LeaseError::Store(_)) => {
+                        let (id, attempt) = lease.held();
+                        excuse(&self.log, id, attempt, &words).await
+                    }
+                    Interruption::Import(_) | Interruption::Fetch(_) | Interruption::Incomplete => {
+                        lease.interrupted(&words).await
+                    }
+                };
+                said.map_err(LeaseError::from)?;
                 Err(interruption)
             }
         }
@@ -143,7 +168,10 @@ impl Importer {
             dry_run: claimed.dry_run,
             notices: None,
             today: claimed.business_day,
-            import: Some(lease.id),
+            import: Some(Background {
+                id: lease.id,
+                origin: Origin { request_id: claimed.request_id.clone(), traceparent: claimed.traceparent.clone() },
+            }),
         };
         let log = EventLog::new(self.log.clone());
         let mut run = Run::new(&log, &job);
@@ -165,10 +193,14 @@ impl Importer {
         stop: &CancellationToken,
     ) -> Result<Outcome, Interruption> {
         loop {
-            let Some(read) = stop.run_until_cancelled(run.read()).await else { return Ok(Outcome::Stopped) };
-            let Some(batch) = read? else {
-                course.write(run, lease).await?;
-                return Ok(Outcome::Ended(State::Done, None));
+            let batch = match next(run, lease, stop).await? {
+                Next::Batch(Some(batch)) => batch,
+                Next::Batch(None) => {
+                    course.write(run, lease).await?;
+                    return Ok(Outcome::Ended(State::Done, None));
+                }
+                Next::Stopped => return Ok(Outcome::Stopped),
+                Next::Cancelled => return Ok(Outcome::Ended(State::Cancelled, None)),
             };
             let appends = !matches!(batch, Batch::Looked(_));
             let step = run.take(batch).await?;
@@ -178,6 +210,19 @@ impl Importer {
             if course.passed(run, step, lease).await? {
                 return Ok(Outcome::Ended(State::Cancelled, None));
             }
+        }
+    }
+}
+
+/// Reads on, until somebody wants no more.
+async fn next(run: &mut Run<'_>, lease: &mut Lease, stop: &CancellationToken) -> Result<Next, Interruption> {
+    let mut reading = pin!(run.read());
+    loop {
+        match stop.run_until_cancelled(tokio::time::timeout(ASK_EVERY, &mut reading)).await {
+            None => return Ok(Next::Stopped),
+            Some(Ok(read)) => return Ok(Next::Batch(read?)),
+            Some(Err(_)) if lease.is_asked_to_stop().await? => return Ok(Next::Cancelled),
+            Some(Err(_)) => {}
         }
     }
 }
@@ -192,17 +237,12 @@ struct Course {
     warnings: u64,
     unwritten: Vec<Notice>,
     written: Option<Instant>,
-    /// An import that goes on stops only once it has passed all that earlier attempts may have appended: else its
-    /// tallies would not have it.
-    stops_from: u64,
+    /// Rows that earlier attempts took: until as many are taken again, what they wrote stands.
+    caught_up_at: u64,
 }
 
 impl Course {
     fn new(claimed: &Claimed) -> Self {
-        let stops_from = match claimed.attempts {
-            1 => 0,
-            _ => u64::try_from(claimed.rows_taken).unwrap_or(0) + CHUNK_ROWS as u64,
-        };
         Self {
             stage: Stage::Checking,
             rows_done: 0,
@@ -211,7 +251,7 @@ impl Course {
             warnings: 0,
             unwritten: Vec::new(),
             written: None,
-            stops_from,
+            caught_up_at: u64::try_from(claimed.rows_taken).unwrap_or(0),
         }
     }
 
@@ -231,8 +271,7 @@ impl Course {
         if self.stage == Stage::Checking && self.written.is_some_and(|at| at.elapsed() < WRITE_EVERY) {
             return Ok(false);
         }
-        let is_asked = self.write(run, lease).await?;
-        Ok(is_asked && self.rows_taken >= self.stops_from)
+        Ok(self.write(run, lease).await?)
     }
 
     /// Writes it down; answers whether somebody asked the import to stop.
@@ -249,6 +288,7 @@ impl Course {
             customers: &customers,
             loans: &loans,
             warnings: self.warnings,
+            has_caught_up: self.rows_taken >= self.caught_up_at,
         };
         let is_asked = lease.reached(&reached, &self.unwritten).await?;
         self.unwritten.clear();

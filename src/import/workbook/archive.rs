@@ -2,8 +2,8 @@
 //!
 //! The reader holds the shared strings and styles in memory, trusts the number of strings that the file claims, and
 //! buffers one XML item at a time. A small crafted file could so take all memory. What a zip directory or a table
-//! says of its own size is not trusted: every part is unpacked once, to nowhere, and counted. It knows nothing of
-//! what the sheets mean.
+//! says of its own size is not trusted: every part is unpacked once, to nowhere, and counted; `scan` measures its items.
+//! It knows nothing of what the sheets mean.
 
 use std::io::{Read, Seek};
 
@@ -11,6 +11,7 @@ use zip::ZipArchive;
 use zip::result::ZipError;
 
 use super::error::WorkbookError;
+use super::scan::Scan;
 
 const MAX_PARTS: usize = 10_000;
 /// All sheets together, unpacked: far above a million rows of thirty columns.
@@ -21,8 +22,8 @@ const MAX_OTHER_BYTES: u64 = 256 << 20;
 const MAX_RATIO: u64 = 250;
 /// Below this size the ratio says nothing.
 const RATIO_MATTERS_BYTES: u64 = 16 << 20;
-/// The longest stretch without the end of a tag; a cell holds at most 32,767 characters.
-const MAX_ITEM_BYTES: u64 = 1 << 20;
+/// Styles; a workbook with all the formats that there can be has a third of it.
+const MAX_STYLE_BYTES: u64 = 8 << 20;
 /// Shared strings: eight columns of a million different texts. Each takes 24 bytes beside its text.
 const MAX_STRINGS: u64 = 8_000_000;
 
@@ -45,15 +46,24 @@ pub(super) fn check(file: impl Read + Seek) -> Result<(), WorkbookError> {
         let part = zip.by_index(index).map_err(refused)?;
         let name = part.name().map_err(refused)?.to_ascii_lowercase();
         let packed = part.compressed_size();
+        let is_styles = name.ends_with("styles.xml");
         let (total, limit) = if name.contains("worksheets/") {
             (&mut sheet_bytes, MAX_SHEET_BYTES)
         } else {
             (&mut other_bytes, MAX_OTHER_BYTES)
         };
         let mut strings = name.ends_with("sharedstrings.xml").then(Strings::default);
+        // Whatever the reader takes for a sheet has such a name; pictures are not text.
+        let mut scan = (name.ends_with(".xml") || name.ends_with(".rels")).then(|| Scan::of(&name));
         let mut measure = Measure::default();
         unpack(part, |chunk| {
             measure.add(chunk);
+            if is_styles && measure.bytes > MAX_STYLE_BYTES {
+                return Err(WorkbookError::TooLarge(format!("more than {MAX_STYLE_BYTES} bytes of styles")));
+            }
+            if let Some(scan) = &mut scan {
+                scan.add(chunk)?;
+            }
             if let Some(strings) = &mut strings {
                 strings.add(chunk);
             }
@@ -90,17 +100,11 @@ fn refused(error: ZipError) -> WorkbookError {
 #[derive(Default)]
 struct Measure {
     bytes: u64,
-    since_tag_end: u64,
 }
 
 impl Measure {
     fn add(&mut self, chunk: &[u8]) {
-        let length = chunk.len() as u64;
-        self.bytes += length;
-        self.since_tag_end = match chunk.iter().rposition(|byte| *byte == b'>') {
-            Some(end) => length - end as u64,
-            None => self.since_tag_end + length,
-        };
+        self.bytes += chunk.len() as u64;
     }
 
     fn check(&self, packed: u64, at_most: u64) -> Result<(), WorkbookError> {
@@ -108,9 +112,6 @@ impl Measure {
             let limits =
                 format!("more than {MAX_SHEET_BYTES} bytes of sheets or {MAX_OTHER_BYTES} bytes of other parts");
             return Err(WorkbookError::TooLarge(limits));
-        }
-        if self.since_tag_end > MAX_ITEM_BYTES {
-            return Err(WorkbookError::TooLarge(format!("a single item of more than {MAX_ITEM_BYTES} bytes")));
         }
         if self.bytes > RATIO_MATTERS_BYTES && self.bytes > packed.saturating_mul(MAX_RATIO) {
             return Err(WorkbookError::TooLarge(format!("more than {MAX_RATIO} times its size")));

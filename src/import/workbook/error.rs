@@ -51,6 +51,19 @@ pub enum WorkbookError {
     /// More than a workbook of that kind ever holds.
     #[error("it unpacks to more than can be imported: {0}")]
     TooLarge(String),
+    /// It holds what no spreadsheet program writes, and what readers disagree about.
+    #[error("it holds what no spreadsheet program writes: {0}")]
+    Unusual(&'static str),
+    /// The rows of a sheet are out of order.
+    #[error("sheet '{sheet}': row {row} stands behind row {before}")]
+    RowOrder {
+        /// The sheet's name.
+        sheet: String,
+        /// The row that comes too late, 1-based.
+        row: u32,
+        /// The row that came before it.
+        before: u32,
+    },
     /// No sheet has a cell with a value.
     #[error("it has no sheet with data")]
     Empty,

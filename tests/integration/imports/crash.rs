@@ -41,11 +41,12 @@ async fn what_a_killed_importer_left_is_taken_up_within_seconds_and_counted_righ
         second.kill().await;
         assert_eq!(shown(&app.client, id).await["state"], "running", "nobody has said otherwise");
         let before = imported(&pool).await;
-        let killed = Instant::now();
         first = RoleProcess::start(&app.config, "importer").await;
+        // From when there is somebody to take it up.
+        let ready = Instant::now();
         second = RoleProcess::start(&app.config, "importer").await;
         eventually("another goes on", async || imported(&pool).await > before).await;
-        assert!(killed.elapsed() < TAKEN_OVER_WITHIN, "taken over only after {:?}", killed.elapsed());
+        assert!(ready.elapsed() < TAKEN_OVER_WITHIN, "taken over only after {:?}", ready.elapsed());
     }
     let import = ended(&app.client, id, "done").await;
 
@@ -140,6 +141,8 @@ async fn a_log_that_takes_nothing_for_a_while_only_delays_it() {
     assert_eq!((&interrupted["state"], interrupted["ended_at"].is_null()), (&json!("running"), true), "{interrupted}");
     assert!(interrupted["error"].as_str().unwrap().contains("full_disk"), "{interrupted}");
     assert_eq!(count(&pool, "imports where retry_at > clock_timestamp() - interval '10 seconds'").await, 1);
+    let excused = "imports where setbacks > 1 and interruptions = 0";
+    eventually("it was tried again, and that counts for nothing", async || count(&pool, excused).await == 1).await;
     execute(&pool, "alter table events drop constraint full_disk").await;
     let import = ended(&app.client, id, "done").await;
     let direct = run(&empty_log().await, &job(Some(&customers), None)).await;
@@ -178,5 +181,31 @@ async fn one_that_ends_every_importer_is_given_up() {
     let error = failed["error"].as_str().unwrap_or_default();
     assert!(error.contains("21 times") && error.contains("it broke"), "{failed}");
     assert_eq!(imported(&pool).await, (0, 0));
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_importer_that_comes_too_late_leaves_what_was_noticed_alone() {
+    let scratch = Scratch::new();
+    let files = scratch.generated(10, 20);
+    let app = without_importer().await;
+    let pool = app.pool().await;
+    let id = uploaded(&app.client, form(Some(&files.customers), None)).await;
+    // It ends just when an importer has seen it waiting.
+    let mut ends = pool.begin().await.unwrap();
+    let end = "update imports set state = 'done', ended_at = clock_timestamp(), notices_attempt = 1, notices_kept = 1";
+    sqlx::query(end).execute(&mut *ends).await.unwrap();
+    let notice = "insert into import_notices select $1, 1, 'reject', 'c.xlsx', 'Sheet1', 2, null, 'is odd', attempt
+                  from generate_series(0, 1) attempt";
+    sqlx::query(notice).bind(id).execute(&mut *ends).await.unwrap();
+    let _importer = RoleProcess::start(&app.config, "importer").await;
+    eventually("an importer waits for it", async || number(&pool, &format!("select count(*) {HOLDERS}")).await == 1)
+        .await;
+    let waits = "pg_locks where not granted and locktype in ('transactionid', 'tuple')";
+    eventually("it wants to write", async || count(&pool, waits).await > 0).await;
+    ends.commit().await.unwrap();
+    eventually("it has let go", async || number(&pool, &format!("select count(*) {HOLDERS}")).await == 0).await;
+    assert_eq!(count(&pool, "import_notices").await, 2);
+    assert!(csv(&app.client, id).await.contains("is odd"));
     app.stop().await;
 }
