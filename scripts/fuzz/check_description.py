@@ -58,7 +58,8 @@ def examples(document):
 def main(path):
     with open(path, encoding="utf-8") as file:
         document = json.load(file)
-    wrong = [f"{'/'.join(map(str, error.path))}: {error.message}" for error in OpenAPIV31SpecValidator(document).iter_errors()]
+    errors = OpenAPIV31SpecValidator(document).iter_errors()
+    wrong = [f"{'/'.join(map(str, error.path))}: {error.message}" for error in errors]
     resource = Resource.from_contents(document, default_specification=DRAFT202012)
     registry = Registry().with_resource(HERE, resource)
     looked_at = 0

@@ -2,13 +2,14 @@
 
 use axum::Extension;
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::document::Import;
 use super::form::{Form, receive};
+use super::pieces::Pieces;
 use crate::commands::{KeyedRequest, Origin};
 use crate::http::Api;
 use crate::http::idempotency::{IDEMPOTENCY_REPLAYED, key};
@@ -57,13 +58,34 @@ pub(super) async fn create(
     parameters: Parameters,
     request: Request,
 ) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    let pieces = Pieces::new(body);
+    let refused = match receive_and_take(&api, origin, parameters, &parts.headers, &pieces).await {
+        Ok(response) => return Ok(response),
+        Err(problem) => problem,
+    };
+    // A client reads its answer once it has sent its form. Who waits to be told to go on has sent nothing and is not
+    // told to, and who is too slow has had its time.
+    let waits = parts.headers.contains_key(header::EXPECT) && !pieces.is_begun();
+    if !waits && refused.status != StatusCode::REQUEST_TIMEOUT {
+        pieces.discard(2 * api.imports.max_bytes()).await;
+    }
+    Err(refused)
+}
+
+async fn receive_and_take(
+    api: &Api,
+    origin: Origin,
+    parameters: Parameters,
+    headers: &HeaderMap,
+    pieces: &Pieces,
+) -> Result<Response, Problem> {
     parameters.finish()?;
-    let key = key(request.headers())?;
-    let Some(key) = key else {
+    let Some(key) = key(headers)? else {
         let _permit = api.imports.receive()?;
         api.imports.admit().await?;
-        let form = receive(&api.imports, true, request).await?;
-        return take(&api, form, origin, None).await;
+        let form = receive(&api.imports, true, headers, pieces).await?;
+        return take(api, form, origin, None).await;
     };
     let Some(_running) = api.commands.claim(&key) else { return Err(Problem::still_running()) };
     let known = api.imports.recall(&key).await?;
@@ -71,11 +93,11 @@ pub(super) async fn create(
     if known.is_none() {
         api.imports.admit().await?;
     }
-    let form = receive(&api.imports, known.is_none(), request).await?;
+    let form = receive(&api.imports, known.is_none(), headers, pieces).await?;
     let keyed = KeyedRequest { key: key.clone(), digest: form.digest };
     match known {
         Some(known) => replay(&known, &keyed),
-        None => take(&api, form, origin, Some(&keyed)).await,
+        None => take(api, form, origin, Some(&keyed)).await,
     }
 }
 

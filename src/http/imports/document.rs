@@ -127,7 +127,7 @@ impl From<jobs::Import> for Import {
                   "unchanged": 0, "rejected": 0},
     "loans": null,
     "progress": {"stage": null, "rows_done": 0, "rows_total": null, "rows_per_second": 0},
-    "warnings": 0, "error": null,
+    "warnings": 0, "notices_kept": 0, "error": null,
     "created_at": "2026-03-31T09:30:00+00:00", "started_at": null, "ended_at": null,
 }], "next_cursor": "c1.12"})))]
 pub(super) struct ImportList {

@@ -7,10 +7,9 @@ use axum::body::Body;
 use axum::extract::multipart::{Field, MultipartError};
 use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Request};
 use axum::http::{HeaderMap, StatusCode, header};
-use futures::StreamExt;
 use sha2::{Digest, Sha256};
 
-use super::pieces::{HandedOut, Pieces, PiecesError};
+use super::pieces::{Pieces, PiecesError};
 use crate::commands::DIGEST_BYTES;
 use crate::http::problem::Problem;
 use crate::import::jobs::upload::{Order, UPLOAD_WITHIN, Upload, Uploaded};
@@ -26,8 +25,6 @@ const PATIENT_FOR: Duration = Duration::from_secs(30);
 const LEAST_BYTES_A_SECOND: u64 = 16 << 10;
 /// What stands in a form beside the workbooks.
 const BESIDE_BYTES: u64 = 1 << 20;
-/// For so long the rest of a refused form is taken in and thrown away, so that the client comes to read the answer.
-const DRAIN_WITHIN: Duration = Duration::from_secs(10);
 const MAX_FLAG_BYTES: usize = 5;
 const MAX_NAME_CHARS: usize = 100;
 
@@ -43,10 +40,13 @@ pub(super) struct Form {
 }
 
 /// Receives a form; without `store` only to know what it says.
-pub(super) async fn receive(imports: &Imports, store: bool, request: Request) -> Result<Form, Problem> {
-    let max_bytes = imports.max_bytes();
-    let handed_out = HandedOut::default();
-    let mut multipart = open(request, max_bytes, handed_out.clone()).await?;
+pub(super) async fn receive(
+    imports: &Imports,
+    store: bool,
+    headers: &HeaderMap,
+    pieces: &Pieces,
+) -> Result<Form, Problem> {
+    let mut multipart = open(headers, pieces, imports.max_bytes()).await?;
     let mut reception = Reception {
         imports,
         store,
@@ -56,18 +56,11 @@ pub(super) async fn receive(imports: &Imports, store: bool, request: Request) ->
         digests: Vec::new(),
         bytes: 0,
         waited: Duration::ZERO,
-        handed_out,
+        pieces,
     };
-    match tokio::time::timeout(UPLOAD_WITHIN, reception.take_all(&mut multipart)).await {
-        Ok(Ok(())) => Ok(reception.form()),
-        Ok(Err(problem)) => {
-            let handed_out = reception.handed_out.clone();
-            drop(reception);
-            let _ = tokio::time::timeout(DRAIN_WITHIN, drain(&mut multipart, &handed_out)).await;
-            Err(problem)
-        }
-        Err(_) => Err(too_slow()),
-    }
+    let taken = tokio::time::timeout(UPLOAD_WITHIN, reception.take_all(&mut multipart)).await;
+    taken.map_err(|_| too_slow())??;
+    Ok(reception.form())
 }
 
 fn too_slow() -> Problem {
@@ -79,23 +72,16 @@ fn too_large(max_bytes: u64) -> Problem {
     Problem::unreadable_body(StatusCode::PAYLOAD_TOO_LARGE, message)
 }
 
-async fn open(request: Request, max_bytes: u64, handed_out: HandedOut) -> Result<Multipart, Problem> {
-    if !is_multipart(request.headers()) {
+async fn open(headers: &HeaderMap, pieces: &Pieces, max_bytes: u64) -> Result<Multipart, Problem> {
+    if !is_multipart(headers) {
         return Err(Problem::media_type_must_be(MULTIPART));
     }
-    let (parts, body) = request.into_parts();
-    let length = parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if length.is_some_and(|length| length > max_bytes + BESIDE_BYTES) {
-        // Who waits to be told to go on has sent nothing, and is not told to.
-        if !parts.headers.contains_key(header::EXPECT) {
-            let rest = Pieces::new(body, 2 * max_bytes, handed_out).for_each(|_| std::future::ready(()));
-            let _ = tokio::time::timeout(DRAIN_WITHIN, rest).await;
-        }
         return Err(too_large(max_bytes));
     }
-    // Twice as much as is taken, for what is thrown away.
-    let pieces = Pieces::new(body, 2 * (max_bytes + BESIDE_BYTES), handed_out);
-    let mut request = Request::from_parts(parts, Body::from_stream(pieces));
+    let mut request = Request::new(Body::from_stream(pieces.clone()));
+    *request.headers_mut() = headers.clone();
     DefaultBodyLimit::disable().apply(&mut request);
     let multipart = Multipart::from_request(request, &()).await;
     multipart.map_err(|_| Problem::invalid_field("Content-Type", "has no boundary"))
@@ -104,15 +90,6 @@ async fn open(request: Request, max_bytes: u64, handed_out: HandedOut) -> Result
 fn is_multipart(headers: &HeaderMap) -> bool {
     let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     value.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(MULTIPART)
-}
-
-/// Takes in what is left, and throws it away.
-async fn drain(multipart: &mut Multipart, handed_out: &HandedOut) {
-    while let Ok(Some(mut field)) = multipart.next_field().await {
-        while let Ok(Some(bytes)) = field.chunk().await {
-            handed_out.add(bytes.len());
-        }
-    }
 }
 
 /// A form on its way in.
@@ -128,14 +105,14 @@ struct Reception<'a> {
     bytes: u64,
     /// For the client, in all.
     waited: Duration,
-    handed_out: HandedOut,
+    pieces: &'a Pieces,
 }
 
 impl Reception<'_> {
     async fn take_all(&mut self, multipart: &mut Multipart) -> Result<(), Problem> {
         loop {
             let next = self.wait(multipart.next_field()).await?;
-            let Some(field) = next.map_err(|error| self.unreadable(&error))? else { break };
+            let Some(field) = next.map_err(|error| Self::unreadable(&error))? else { break };
             let name = field.name().unwrap_or_default().to_owned();
             match name.as_str() {
                 "customers" => self.workbook(FileKind::Customers, field).await?,
@@ -163,8 +140,8 @@ impl Reception<'_> {
     /// What comes next of a field; `None` at its end.
     async fn chunk(&mut self, field: &mut Field<'_>) -> Result<Option<bytes::Bytes>, Problem> {
         let chunk = self.wait(field.chunk()).await?;
-        let chunk = chunk.map_err(|error| self.unreadable(&error))?;
-        self.handed_out.add(chunk.as_ref().map_or(0, bytes::Bytes::len));
+        let chunk = chunk.map_err(|error| Self::unreadable(&error))?;
+        self.pieces.hand_out(chunk.as_ref().map_or(0, bytes::Bytes::len));
         Ok(chunk)
     }
 
@@ -244,16 +221,13 @@ impl Reception<'_> {
     }
 
     /// What is wrong with a form that cannot be read on.
-    fn unreadable(&self, error: &MultipartError) -> Problem {
+    fn unreadable(error: &MultipartError) -> Problem {
         let mut cause = error.source();
         while let Some(error) = cause {
-            match error.downcast_ref::<PiecesError>() {
-                Some(PiecesError::TooLarge) => return too_large(self.imports.max_bytes()),
-                Some(error @ (PiecesError::Header | PiecesError::Broken(_))) => {
-                    return Problem::unreadable_body(StatusCode::BAD_REQUEST, error.to_string());
-                }
-                None => cause = error.source(),
+            if let Some(error) = error.downcast_ref::<PiecesError>() {
+                return Problem::unreadable_body(StatusCode::BAD_REQUEST, error.to_string());
             }
+            cause = error.source();
         }
         Problem::invalid_field("body", format!("is not a form: {}", error.body_text().to_lowercase()))
     }

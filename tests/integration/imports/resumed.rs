@@ -27,7 +27,7 @@ async fn left_in_the_middle(scratch: &Scratch) -> (TestApp, PgPool, i64) {
     let (customers, loans) = imported(&pool).await;
     assert!(customers >= 900 && loans == 0, "{customers} customers and {loans} loans are in");
     // As if it had been killed between an append and what is written of it.
-    let behind = "update imports set rows_taken = rows_taken - 500, customers = jsonb_set(jsonb_set(customers::jsonb,
+    let behind = "update imports set rows_taken = rows_taken - 100, customers = jsonb_set(jsonb_set(customers::jsonb,
                       '{imported}', to_jsonb((customers->>'imported')::int - 100)),
                       '{read}', to_jsonb((customers->>'read')::int - 100))::json";
     execute(&pool, behind).await;
