@@ -282,7 +282,9 @@ async fn an_event_that_this_build_cannot_read_parks_its_customer_everywhere() {
     let config = app.config.clone();
     app.stop().await;
     let app = TestApp::start_with(config).await;
-    eventually("it goes on", async || parked(&app.client, "customers").await.is_empty()).await;
+    for name in ["customers", "decisions"] {
+        eventually("it goes on", async || parked(&app.client, name).await.is_empty()).await;
+    }
     assert_verified(&pool).await;
     let ran = run(&app.config, &["parked"]).await;
     assert_eq!((ran.code, ran.said.as_str()), (Some(0), "nothing is parked\n"));

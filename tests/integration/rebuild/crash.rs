@@ -46,6 +46,7 @@ async fn long_log() -> (Serve, PgPool) {
                         'registered_at', '2026-03-14T09:26:53.589793Z')),
                     json_build_object('customer_id', id::text)
              from generate_series(1, {CUSTOMERS}) id;
+             insert into phone_numbers select (7000000000 + id)::text, id from generate_series(1, {CUSTOMERS}) id;
              select setval('customer_ids', {CUSTOMERS})"
         ),
     )
