@@ -14,7 +14,7 @@ use credit_approval::import::jobs::upkeep::tidy;
 use reqwest::Method;
 use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
-use sqlx::PgPool;
+use sqlx::{PgPool, Postgres, Transaction};
 
 use crate::import::{CUSTOMER_HEADERS, LOAN_HEADERS, Scratch, imported, job, run, workbook};
 use crate::support::log::empty_log;
@@ -233,27 +233,36 @@ async fn rejects_are_listed_as_json_and_as_the_command_lines_csv() {
     app.stop().await;
 }
 
+/// Appends wait from now on.
+async fn hold_appends(pool: &PgPool) -> Transaction<'static, Postgres> {
+    let mut holds = pool.begin().await.unwrap();
+    sqlx::query("lock table events in share mode").execute(&mut *holds).await.unwrap();
+    holds
+}
+
+/// Whoever waits for the table gets through, and is the only one: who waits first has it first.
+async fn let_one_through(pool: &PgPool, holds: Transaction<'static, Postgres>) -> Transaction<'static, Postgres> {
+    let waiting = "pg_locks where not granted and relation = 'events'::regclass";
+    eventually("an append waits", async || count(pool, waiting).await == 1).await;
+    let next = pool.clone();
+    let holds_next = tokio::spawn(async move { hold_appends(&next).await });
+    eventually("so does the next hold", async || count(pool, waiting).await == 2).await;
+    holds.rollback().await.unwrap();
+    holds_next.await.unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_is_cancelled_midway_keeps_what_was_done_and_says_so() {
     let scratch = Scratch::new();
     let files = scratch.generated(3000, 4000);
     let app = TestApp::start().await;
     let pool = app.pool().await;
-    // Appends wait, and one gets through: whoever waits for the table first has it first.
-    let mut holds = pool.begin().await.unwrap();
-    sqlx::query("lock table events in share mode").execute(&mut *holds).await.unwrap();
+    let mut holds = hold_appends(&pool).await;
     let id = uploaded(&app.client, form(Some(&files.customers), Some(&files.loans))).await;
-    let waiting = "pg_locks where not granted and relation = 'events'::regclass";
-    eventually("an append waits", async || count(&pool, waiting).await == 1).await;
-    let next = pool.clone();
-    let holds_next = tokio::spawn(async move {
-        let mut holds = next.begin().await.unwrap();
-        sqlx::query("lock table events in share mode").execute(&mut *holds).await.unwrap();
-        holds
-    });
-    eventually("so does the next hold", async || count(&pool, waiting).await == 2).await;
-    holds.rollback().await.unwrap();
-    let holds = holds_next.await.unwrap();
+    // Preparing the statement takes the lock once, and the append takes it again.
+    while imported(&pool).await == (0, 0) {
+        holds = let_one_through(&pool, holds).await;
+    }
     assert_eq!(imported(&pool).await, (500, 0));
     let path = format!("/v1/imports/{id}");
     let asked = app.client.send(app.client.request(Method::DELETE, &path)).await;
