@@ -6,7 +6,7 @@ use zip::write::SimpleFileOptions;
 
 use super::*;
 
-const ROOT: &str = "<Relationships><Relationship Id=\"rId1\" Type=\"http://x/officeDocument\" Target=\"xl/workbook.xml\"/>\
+const ROOT: &str = "<Relationships><Relationship Id=\"rId1\" Type=\"http://x/relationships/officeDocument\" Target=\"xl/workbook.xml\"/>\
                     </Relationships>";
 const SHEET: &str = "<worksheet><sheetData/></worksheet>";
 

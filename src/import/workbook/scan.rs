@@ -97,6 +97,7 @@ impl Scan {
             self.position += done as u64;
             rest = &rest[done..];
             if matches!(self.at, At::Text) && done > 0 && self.last == b'>' {
+                self.check()?;
                 self.last = 0;
                 self.item_from = self.position;
             }
