@@ -107,7 +107,7 @@ impl Life {
             amount: RepaymentAmount::try_from(money(paise)).unwrap(),
             paid_on: day(paid_on),
             reference: None,
-            today: day("2028-01-01"),
+            today: day(paid_on),
             at: at(),
         }));
     }
