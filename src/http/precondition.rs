@@ -25,10 +25,22 @@ pub(super) fn etag(revision: u32) -> (HeaderName, String) {
 }
 
 /// The revision that the client has seen; any where it does not say.
-pub(super) struct IfMatch(pub(super) Expected);
+pub(super) struct IfMatch(Expected);
 
 /// The same, where it has to say.
-pub(super) struct MustMatch(pub(super) Expected);
+pub(super) struct MustMatch(Expected);
+
+impl AsRef<Expected> for IfMatch {
+    fn as_ref(&self) -> &Expected {
+        &self.0
+    }
+}
+
+impl AsRef<Expected> for MustMatch {
+    fn as_ref(&self) -> &Expected {
+        &self.0
+    }
+}
 
 impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
     type Rejection = Problem;

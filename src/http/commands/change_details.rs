@@ -1,7 +1,6 @@
 //! `PATCH /v1/customers/{customer_id}`.
 
 use aggregates::ids::CustomerId;
-use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -9,14 +8,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa::openapi::Object;
 
-use crate::commands::{Answer, ChangeRequest, CustomerDetails, DetailsChange, Origin, Rendered};
+use super::change::Change;
+use crate::commands::{Answer, CustomerDetails, DetailsChange, Rendered};
 use crate::http::Api;
 use crate::http::body::{Field, Fields, digits, given, number};
-use crate::http::consistency::RespondAsync;
-use crate::http::idempotency::Submission;
 use crate::http::number::Number;
 use crate::http::openapi::inputs::{amount, phone_number};
-use crate::http::parameters::Parameters;
 use crate::http::precondition::MustMatch;
 use crate::http::problem::{Problem, ProblemDocument};
 use crate::http::queries::{PathText, path_id};
@@ -67,19 +64,13 @@ fn income() -> Object {
     ))]
 pub(super) async fn change_details(
     State(api): State<Api>,
-    Extension(origin): Extension<Origin>,
-    respond_async: Option<RespondAsync>,
-    MustMatch(expected): MustMatch,
     customer_id: PathText,
-    parameters: Parameters,
-    Submission { keyed, body }: Submission,
+    change: Change<MustMatch>,
 ) -> Result<Response, Problem> {
-    parameters.finish()?;
     let customer_id: CustomerId = path_id("customer_id", &customer_id)?;
-    let change = parse(&body.fields()?)?;
-    let request = ChangeRequest { origin: &origin, keyed: keyed.as_ref(), expected: &expected };
-    let answered = api.commands.change_details(customer_id, &change, request, answer).await?;
-    Ok(api.respond(answered, respond_async).await)
+    let details = parse(&change.body.fields()?)?;
+    let answered = api.commands.change_details(customer_id, &details, change.request(), answer).await?;
+    Ok(api.respond(answered, change.respond_async).await)
 }
 
 fn parse(request: &Request<'_>) -> Result<DetailsChange, Problem> {

@@ -1,5 +1,6 @@
 //! Endpoints that write.
 
+mod change;
 mod change_details;
 mod create_loan;
 mod reason;

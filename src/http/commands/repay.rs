@@ -4,7 +4,6 @@ use aggregates::Invalid;
 use aggregates::ids::LoanId;
 use aggregates::loan::RepaymentReceived;
 use aggregates::repayment::MAX_REFERENCE_CHARS;
-use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -14,14 +13,12 @@ use utoipa::ToSchema;
 use utoipa::openapi::Object;
 use utoipa::openapi::schema::{SchemaType, Type};
 
-use crate::commands::{Answer, ChangeRequest, Origin, Rendered, Repayment};
+use super::change::Change;
+use crate::commands::{Answer, Rendered, Repayment};
 use crate::http::Api;
 use crate::http::body::{Field, Fields, number, string, text};
-use crate::http::consistency::RespondAsync;
-use crate::http::idempotency::Submission;
 use crate::http::number::Number;
 use crate::http::openapi::inputs::{amount, line};
-use crate::http::parameters::Parameters;
 use crate::http::precondition::IfMatch;
 use crate::http::problem::{Problem, ProblemDocument};
 use crate::http::queries::{PathText, path_id};
@@ -101,19 +98,13 @@ struct Received {
     ))]
 pub(super) async fn repay(
     State(api): State<Api>,
-    Extension(origin): Extension<Origin>,
-    respond_async: Option<RespondAsync>,
-    IfMatch(expected): IfMatch,
     loan_id: PathText,
-    parameters: Parameters,
-    Submission { keyed, body }: Submission,
+    change: Change<IfMatch>,
 ) -> Result<Response, Problem> {
-    parameters.finish()?;
     let loan_id: LoanId = path_id("loan_id", &loan_id)?;
-    let repayment = parse(&body.fields()?)?;
-    let request = ChangeRequest { origin: &origin, keyed: keyed.as_ref(), expected: &expected };
-    let answered = api.commands.repay(loan_id, &repayment, request, answer).await?;
-    Ok(api.respond(answered, respond_async).await)
+    let repayment = parse(&change.body.fields()?)?;
+    let answered = api.commands.repay(loan_id, &repayment, change.request(), answer).await?;
+    Ok(api.respond(answered, change.respond_async).await)
 }
 
 /// A repayment, as the early settlement's body has it too.

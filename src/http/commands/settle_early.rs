@@ -2,20 +2,17 @@
 
 use aggregates::ids::LoanId;
 use aggregates::loan::LoanSettledEarly;
-use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::change::Change;
 use super::repay::{self, parse};
-use crate::commands::{Answer, ChangeRequest, Origin, Rendered};
+use crate::commands::{Answer, Rendered};
 use crate::http::Api;
-use crate::http::consistency::RespondAsync;
-use crate::http::idempotency::Submission;
 use crate::http::number::Number;
-use crate::http::parameters::Parameters;
 use crate::http::precondition::IfMatch;
 use crate::http::problem::{Problem, ProblemDocument};
 use crate::http::queries::{PathText, path_id};
@@ -64,19 +61,13 @@ struct Settled {
     ))]
 pub(super) async fn settle_early(
     State(api): State<Api>,
-    Extension(origin): Extension<Origin>,
-    respond_async: Option<RespondAsync>,
-    IfMatch(expected): IfMatch,
     loan_id: PathText,
-    parameters: Parameters,
-    Submission { keyed, body }: Submission,
+    change: Change<IfMatch>,
 ) -> Result<Response, Problem> {
-    parameters.finish()?;
     let loan_id: LoanId = path_id("loan_id", &loan_id)?;
-    let repayment = parse(&body.fields()?)?;
-    let request = ChangeRequest { origin: &origin, keyed: keyed.as_ref(), expected: &expected };
-    let answered = api.commands.settle_early(loan_id, &repayment, request, answer).await?;
-    Ok(api.respond(answered, respond_async).await)
+    let repayment = parse(&change.body.fields()?)?;
+    let answered = api.commands.settle_early(loan_id, &repayment, change.request(), answer).await?;
+    Ok(api.respond(answered, change.respond_async).await)
 }
 
 fn answer(settled: &LoanSettledEarly) -> Rendered {

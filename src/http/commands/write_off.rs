@@ -2,20 +2,17 @@
 
 use aggregates::ids::LoanId;
 use aggregates::loan::LoanWrittenOff;
-use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::change::Change;
 use super::reason::{self, parse};
-use crate::commands::{Answer, ChangeRequest, Origin, Rendered};
+use crate::commands::{Answer, Rendered};
 use crate::http::Api;
-use crate::http::consistency::RespondAsync;
-use crate::http::idempotency::Submission;
 use crate::http::number::Number;
-use crate::http::parameters::Parameters;
 use crate::http::precondition::IfMatch;
 use crate::http::problem::{Problem, ProblemDocument};
 use crate::http::queries::{PathText, path_id};
@@ -53,19 +50,13 @@ struct WrittenOff {
     ))]
 pub(super) async fn write_off(
     State(api): State<Api>,
-    Extension(origin): Extension<Origin>,
-    respond_async: Option<RespondAsync>,
-    IfMatch(expected): IfMatch,
     loan_id: PathText,
-    parameters: Parameters,
-    Submission { keyed, body }: Submission,
+    change: Change<IfMatch>,
 ) -> Result<Response, Problem> {
-    parameters.finish()?;
     let loan_id: LoanId = path_id("loan_id", &loan_id)?;
-    let reason = parse(&body.fields()?)?;
-    let request = ChangeRequest { origin: &origin, keyed: keyed.as_ref(), expected: &expected };
-    let answered = api.commands.write_off(loan_id, &reason, request, answer).await?;
-    Ok(api.respond(answered, respond_async).await)
+    let reason = parse(&change.body.fields()?)?;
+    let answered = api.commands.write_off(loan_id, &reason, change.request(), answer).await?;
+    Ok(api.respond(answered, change.respond_async).await)
 }
 
 fn answer(written_off: &LoanWrittenOff) -> Rendered {
