@@ -34,8 +34,6 @@ pub(super) struct History {
 #[utoipa::path(get, path = "/v1/customers/{customer_id}/history", tag = "customers",
     params(
         ("customer_id" = i64, Path, description = "The customer.", example = 10015),
-        ("limit" = Option<u8>, Query, minimum = 1, maximum = 100, description = "Items, at most; 20 unless told."),
-        ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before."),
     ),
     responses(
         (status = 200, description = "A page.", body = History),
@@ -57,8 +55,6 @@ pub(super) async fn customer_history(
 #[utoipa::path(get, path = "/v1/loans/{loan_id}/history", tag = "loans",
     params(
         ("loan_id" = i64, Path, description = "The loan.", example = 11000),
-        ("limit" = Option<u8>, Query, minimum = 1, maximum = 100, description = "Items, at most; 20 unless told."),
-        ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before."),
     ),
     responses(
         (status = 200, description = "A page.", body = History),

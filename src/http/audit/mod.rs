@@ -9,12 +9,12 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Api;
-use super::openapi::operation;
+use super::openapi::{operation, paged};
 
 /// Their routes.
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::default()
-        .routes(operation(routes!(history::customer_history)))
-        .routes(operation(routes!(history::loan_history)))
+        .routes(paged(operation(routes!(history::customer_history))))
+        .routes(paged(operation(routes!(history::loan_history))))
         .routes(operation(routes!(events::list_events)))
 }

@@ -162,8 +162,6 @@ pub(super) async fn find(
         ("customer_id" = Option<i64>, Query, minimum = 1, maximum = 9_007_199_254_740_991_u64,
          description = "Over this customer's applications.", example = 10015),
         ("outcome" = Option<DecisionOutcome>, Query, description = "That fell so.", example = "declined"),
-        ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before."),
-        ("limit" = Option<i64>, Query, description = "Items, 20 unless told.", minimum = 1, maximum = 100, example = 20),
     ),
     responses((status = 200, description = "A page of them.", body = DecisionList)))]
 pub(super) async fn list(

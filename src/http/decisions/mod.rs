@@ -11,15 +11,15 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Api;
-use super::openapi::{operation, query};
+use super::openapi::{operation, paged, query};
 
 /// Their routes.
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::default()
-        .routes(query(routes!(list::list)))
+        .routes(paged(query(routes!(list::list))))
         .routes(query(routes!(list::find)))
         .routes(query(routes!(preview::preview)))
-        .routes(routes!(policies::list))
+        .routes(paged(routes!(policies::list)))
         .routes(routes!(policies::find))
         .routes(operation(routes!(backtest::backtest)))
 }

@@ -161,10 +161,6 @@ fn document(policies: &Policies, KnownPolicy { policy, shipped }: &KnownPolicy) 
 ///
 /// Those that come with the product, then those of the service's own directory.
 #[utoipa::path(get, path = "/v1/policies", tag = "policies", operation_id = "list_policies",
-    params(
-        ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before."),
-        ("limit" = Option<i64>, Query, description = "Items, 20 unless told.", minimum = 1, maximum = 100, example = 20),
-    ),
     responses((status = 200, description = "A page of them.", body = PolicyList)))]
 pub(super) async fn list(State(api): State<Api>, mut parameters: Parameters) -> Result<Json<PolicyList>, Problem> {
     let paging = parameters.page()?;

@@ -12,7 +12,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Api;
-use super::openapi::{keyed, operation};
+use super::openapi::{keyed, operation, paged};
 use super::problem::Problem;
 use super::queries::PathText;
 
@@ -20,7 +20,7 @@ use super::queries::PathText;
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::default()
         .routes(keyed(routes!(create::create)))
-        .routes(operation(routes!(read::list)))
+        .routes(paged(operation(routes!(read::list))))
         .routes(operation(routes!(read::find, read::cancel)))
         .routes(operation(routes!(rejects::rejects)))
 }

@@ -17,10 +17,6 @@ use crate::import::jobs::Cancelled;
 /// The newest first. Imports that ended are kept for 90 days, unless the service is told otherwise, and the last
 /// thousand of them at most.
 #[utoipa::path(get, path = "/v1/imports", tag = "imports", operation_id = "list_imports",
-    params(
-        ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before."),
-        ("limit" = Option<u8>, Query, description = "Items at most.", minimum = 1, maximum = 100, example = 20),
-    ),
     responses((status = 200, description = "A page of them.", body = ImportList)))]
 pub(super) async fn list(State(api): State<Api>, mut parameters: Parameters) -> Result<Json<ImportList>, Problem> {
     let page = parameters.page()?;

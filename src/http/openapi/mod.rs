@@ -107,6 +107,11 @@ pub(super) fn query(routes: UtoipaMethodRouter<Api>) -> UtoipaMethodRouter<Api> 
     })
 }
 
+/// Operations that answer with a page of a list, beside what else they are.
+pub(super) fn paged(routes: UtoipaMethodRouter<Api>) -> UtoipaMethodRouter<Api> {
+    each(routes, shared::add_paging)
+}
+
 /// Other operations on the databases.
 pub(super) fn operation(routes: UtoipaMethodRouter<Api>) -> UtoipaMethodRouter<Api> {
     each(routes, shared::add_database)

@@ -20,6 +20,8 @@ const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 const IDEMPOTENCY_REPLAYED: &str = "Idempotency-Replayed";
 const PREFER: &str = "Prefer";
 const RETRY_AFTER: &str = "Retry-After";
+const LIMIT: &str = "limit";
+const CURSOR: &str = "cursor";
 const ETAG: &str = "ETag";
 const IF_MATCH: &str = "If-Match";
 /// `*`, or entity tags with commas between them.
@@ -84,6 +86,13 @@ pub(super) fn add_query(operation: &mut Operation) {
     add_parameter(operation, CONSISTENCY_TOKEN);
 }
 
+/// Of a list: which page of it.
+pub(super) fn add_paging(operation: &mut Operation) {
+    for name in [LIMIT, CURSOR] {
+        add_parameter(operation, name);
+    }
+}
+
 /// Of all that needs a database.
 pub(super) fn add_database(operation: &mut Operation) {
     add_response(operation, "503", "Unavailable");
@@ -120,7 +129,7 @@ pub(super) fn add_components(components: &mut Components) {
     let mut referred = Vec::new();
     ProblemDocument::schemas(&mut referred);
     components.schemas.extend(referred);
-    for (name, parameter) in parameters() {
+    for (name, parameter) in request_headers().into_iter().chain(paging()) {
         components.parameters.insert(name.to_owned(), RefOr::T(parameter));
     }
     for (name, header) in headers() {
@@ -191,8 +200,22 @@ fn text() -> ObjectBuilder {
     ObjectBuilder::new().schema_type(Type::String)
 }
 
-/// Request headers.
-fn parameters() -> [(&'static str, Parameter); 5] {
+/// Parameters of a list's URL.
+fn paging() -> [(&'static str, Parameter); 2] {
+    let limit = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).maximum(Some(100));
+    [
+        (LIMIT, "Items, at most.", limit.default(Some(json!(20)))),
+        (CURSOR, "The `next_cursor` of the page before, under the same filters.", text()),
+    ]
+    .map(|(name, description, schema)| (name, parameter(name, ParameterIn::Query, description, schema).build()))
+}
+
+fn parameter(name: &str, place: ParameterIn, description: &str, schema: ObjectBuilder) -> ParameterBuilder {
+    let parameter = ParameterBuilder::new().name(name).parameter_in(place).required(Required::False);
+    parameter.description(Some(description)).schema(Some(schema))
+}
+
+fn request_headers() -> [(&'static str, Parameter); 5] {
     [
         (
             X_REQUEST_ID,
@@ -223,14 +246,8 @@ fn parameters() -> [(&'static str, Parameter); 5] {
         ),
     ]
     .map(|(name, description, schema, example)| {
-        let parameter = ParameterBuilder::new()
-            .name(name)
-            .parameter_in(ParameterIn::Header)
-            .required(Required::False)
-            .description(Some(description))
-            .schema(Some(schema))
-            .example(Some(json!(example)));
-        (name, parameter.build())
+        let header = parameter(name, ParameterIn::Header, description, schema);
+        (name, header.example(Some(json!(example))).build())
     })
 }
 

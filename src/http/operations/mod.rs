@@ -17,7 +17,7 @@ use utoipa_axum::routes;
 
 use super::Api;
 use super::body::{Field, Fields, JsonBody, given, integer};
-use super::openapi::{operation, query};
+use super::openapi::{operation, paged, query};
 use super::problem::Problem;
 use super::queries::PathText;
 
@@ -27,7 +27,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
         .routes(query(routes!(credit_score::credit_score)))
         .routes(operation(routes!(projections::list)))
         .routes(operation(routes!(projections::rebuild, projections::cancel)))
-        .routes(operation(routes!(parked::parked)))
+        .routes(paged(operation(routes!(parked::parked))))
         .routes(operation(routes!(parked::redrive)))
         .routes(operation(routes!(metrics::metrics)))
 }

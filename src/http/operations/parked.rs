@@ -73,8 +73,6 @@ pub(super) struct Redriven {
 #[utoipa::path(get, path = "/v1/projections/{name}/parked", tag = "projections", operation_id = "list_parked",
     params(
         ("name" = inline(ProjectionName), Path, description = "The read model.", example = "loans"),
-        ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before."),
-        ("limit" = Option<u8>, Query, description = "Items at most.", minimum = 1, maximum = 100, example = 20),
     ),
     responses(
         (status = 200, description = "A page of them.", body = ParkedList),

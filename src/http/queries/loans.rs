@@ -130,8 +130,6 @@ fn status(text: &str) -> Result<loan::LoanStatus, Invalid> {
             later; a day stands for its beginning, as the business counts days.", example = "2026-01-01"),
         ("opened_before" = inline(Option<DayOrMoment>), Query, description = "Opened or taken over before this moment (RFC 3339); \
             a day stands for its beginning.", example = "2026-12-01T00:00:00Z"),
-        ("limit" = Option<u8>, Query, minimum = 1, maximum = 100, description = "Items, at most; 20 unless told."),
-        ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before, under the same filters."),
     ),
     responses((status = 200, description = "A page.", body = LoanList)))]
 pub(super) async fn list_loans(

@@ -17,7 +17,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Api;
-use super::openapi::query;
+use super::openapi::{paged, query};
 use super::problem::Problem;
 
 /// Their routes.
@@ -26,12 +26,12 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
         .routes(query(routes!(check_eligibility::check_eligibility)))
         .routes(query(routes!(view_loan::view_loan)))
         .routes(query(routes!(view_loan::view_loans)))
-        .routes(query(routes!(customers::list_customers)))
+        .routes(paged(query(routes!(customers::list_customers))))
         .routes(query(routes!(customers::show_customer)))
-        .routes(query(routes!(loans::list_loans)))
+        .routes(paged(query(routes!(loans::list_loans))))
         .routes(query(routes!(loan::show_loan)))
         .routes(query(routes!(schedule::show_schedule)))
-        .routes(query(routes!(repayments::list_repayments)))
+        .routes(paged(query(routes!(repayments::list_repayments))))
 }
 
 /// The one parameter of a path, as text.

@@ -91,8 +91,6 @@ impl From<&RepaymentRecord> for Repayment {
 #[utoipa::path(get, path = "/v1/loans/{loan_id}/repayments", tag = "loans",
     params(
         ("loan_id" = i64, Path, description = "The loan.", example = 11000),
-        ("limit" = Option<u8>, Query, minimum = 1, maximum = 100, description = "Items, at most; 20 unless told."),
-        ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before."),
     ),
     responses(
         (status = 200, description = "A page.", body = RepaymentList),
