@@ -1,4 +1,4 @@
-//! Short texts that people write down beside a fact: of any script, one line, nothing invisible in it.
+//! Short texts that people write down beside a fact: of any script, in one line, without control characters.
 
 use serde::{Deserialize, Serialize};
 

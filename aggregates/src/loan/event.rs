@@ -213,53 +213,25 @@ impl LoanEvent {
     /// The repayment, where the event is an ordinary one.
     #[must_use]
     pub const fn repayment(&self) -> Option<&RepaymentReceived> {
-        match self {
-            Self::RepaymentReceived(received) => Some(received),
-            Self::LoanOpened(_)
-            | Self::LoanImported(_)
-            | Self::LoanSettledEarly(_)
-            | Self::RepaymentReversed(_)
-            | Self::LoanWrittenOff(_) => None,
-        }
+        if let Self::RepaymentReceived(received) = self { Some(received) } else { None }
     }
 
     /// The early settlement, where the event is one.
     #[must_use]
     pub const fn early_settlement(&self) -> Option<&LoanSettledEarly> {
-        match self {
-            Self::LoanSettledEarly(settled) => Some(settled),
-            Self::LoanOpened(_)
-            | Self::LoanImported(_)
-            | Self::RepaymentReceived(_)
-            | Self::RepaymentReversed(_)
-            | Self::LoanWrittenOff(_) => None,
-        }
+        if let Self::LoanSettledEarly(settled) = self { Some(settled) } else { None }
     }
 
     /// The reversal, where the event is one.
     #[must_use]
     pub const fn reversal(&self) -> Option<&RepaymentReversed> {
-        match self {
-            Self::RepaymentReversed(reversed) => Some(reversed),
-            Self::LoanOpened(_)
-            | Self::LoanImported(_)
-            | Self::RepaymentReceived(_)
-            | Self::LoanSettledEarly(_)
-            | Self::LoanWrittenOff(_) => None,
-        }
+        if let Self::RepaymentReversed(reversed) = self { Some(reversed) } else { None }
     }
 
     /// The write-off, where the event is one.
     #[must_use]
     pub const fn write_off(&self) -> Option<&LoanWrittenOff> {
-        match self {
-            Self::LoanWrittenOff(written_off) => Some(written_off),
-            Self::LoanOpened(_)
-            | Self::LoanImported(_)
-            | Self::RepaymentReceived(_)
-            | Self::LoanSettledEarly(_)
-            | Self::RepaymentReversed(_) => None,
-        }
+        if let Self::LoanWrittenOff(written_off) = self { Some(written_off) } else { None }
     }
 }
 

@@ -36,33 +36,15 @@ pub use status::LoanStatus;
 pub use write_off::WriteOff;
 
 use self::account::Account;
-use crate::money::Money;
 
 /// A loan as its events tell it; `Default` is the loan that does not exist yet.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Loan {
     terms: Option<LoanTerms>,
-    progress: Progress,
     /// Instalments paid before it was taken over, as counted there.
     paid_before: u16,
     repayments: Vec<RepaymentRecord>,
     written_off_on: Option<NaiveDate>,
-    revision: u32,
-}
-
-/// How far a loan is repaid, as its last event tells it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Progress {
-    /// Instalments paid in full. Until the first repayment of an imported loan, as counted there: it may be more than
-    /// its tenure.
-    pub instalments_paid: u16,
-    /// Of those, the ones paid by their due date.
-    pub instalments_paid_on_time: u16,
-    /// Rupees left to pay, zero when settled. `None` before the first repayment: the schedule says it, less the
-    /// instalments that are paid.
-    pub outstanding: Option<Money>,
-    /// The day of the last repayment.
-    pub last_paid_on: Option<NaiveDate>,
 }
 
 impl Loan {
@@ -70,12 +52,6 @@ impl Loan {
     #[must_use]
     pub const fn terms(&self) -> Option<&LoanTerms> {
         self.terms.as_ref()
-    }
-
-    /// How far it is repaid.
-    #[must_use]
-    pub const fn progress(&self) -> &Progress {
-        &self.progress
     }
 
     /// Its repayments in their order, those that were reversed included.
@@ -90,16 +66,10 @@ impl Loan {
         self.written_off_on
     }
 
-    /// How many events it has: which state of it this is. 0 before it is opened.
-    #[must_use]
-    pub const fn revision(&self) -> u32 {
-        self.revision
-    }
-
     /// Its schedule and what is paid of it.
     ///
     /// # Errors
-    /// When there is no such loan, or an amount leaves the range of [`Money`].
+    /// When there is no such loan, or an amount leaves the range of money.
     pub fn account(&self) -> Result<Account, LoanRefusal> {
         Ok(Account::of(self.opened()?, self.paid_before, &self.repayments)?)
     }
@@ -125,40 +95,15 @@ impl Aggregate for Loan {
     }
 
     fn apply(&mut self, event: LoanEvent) {
-        self.revision += 1;
         record::fold(&mut self.repayments, &event);
         match event {
             LoanEvent::LoanOpened(opened) => self.terms = Some(opened.terms),
             LoanEvent::LoanImported(imported) => {
                 self.terms = Some(imported.terms);
                 self.paid_before = imported.instalments_paid_on_time;
-                self.progress.instalments_paid = imported.instalments_paid_on_time;
-                self.progress.instalments_paid_on_time = imported.instalments_paid_on_time;
             }
-            LoanEvent::RepaymentReceived(received) => {
-                self.progress = Progress {
-                    instalments_paid: received.instalments_paid,
-                    instalments_paid_on_time: received.instalments_paid_on_time,
-                    outstanding: Some(received.outstanding),
-                    last_paid_on: Some(received.paid_on),
-                };
-            }
-            LoanEvent::LoanSettledEarly(settled) => {
-                self.progress = Progress {
-                    instalments_paid: settled.instalments_paid,
-                    instalments_paid_on_time: settled.instalments_paid_on_time,
-                    outstanding: Some(Money::ZERO),
-                    last_paid_on: Some(settled.paid_on),
-                };
-            }
-            LoanEvent::RepaymentReversed(reversed) => {
-                self.progress = Progress {
-                    instalments_paid: reversed.instalments_paid,
-                    instalments_paid_on_time: reversed.instalments_paid_on_time,
-                    outstanding: Some(reversed.outstanding),
-                    last_paid_on: reversed.last_paid_on,
-                };
-            }
+            // They are kept as records.
+            LoanEvent::RepaymentReceived(_) | LoanEvent::LoanSettledEarly(_) | LoanEvent::RepaymentReversed(_) => {}
             LoanEvent::LoanWrittenOff(written_off) => self.written_off_on = Some(written_off.written_off_on),
         }
     }

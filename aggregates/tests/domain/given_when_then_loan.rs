@@ -5,7 +5,7 @@
 //! arithmetic is checked all the same; its sentence is tested below. Repayments are in `given_when_then_loan_repays`.
 
 use aggregates::loan::{
-    ImportLoan, Loan, LoanCommand, LoanEvent, LoanImported, LoanOpened, LoanRefusal, LoanTerms, OpenLoan, Progress,
+    ImportLoan, Loan, LoanCommand, LoanEvent, LoanImported, LoanOpened, LoanRefusal, LoanTerms, OpenLoan,
 };
 use aggregates::money::OutOfRange;
 use cqrs_es::Aggregate;
@@ -133,7 +133,7 @@ fn the_largest_loan_is_within_the_range_of_money() {
 #[case::imported(imported(terms()))]
 fn the_past_folds_into_terms(#[case] past: LoanEvent) {
     let mut loan = Loan::default();
-    assert_eq!((loan.terms(), loan.progress()), (None, &Progress::default()));
+    assert_eq!((loan.terms(), loan.repayments()), (None, &[][..]));
     loan.apply(past);
     assert_eq!(loan.terms(), Some(&terms()));
 }

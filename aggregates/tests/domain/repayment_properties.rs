@@ -52,7 +52,7 @@ fn imported(terms: LoanTerms, percent_paid: u16) -> LoanEvent {
 
 /// What is left to pay of a loan with nothing repaid here.
 fn outstanding(schedule: &Schedule, loan: &Loan) -> Money {
-    schedule.total().minus(schedule.total_of_first(loan.progress().instalments_paid).unwrap()).unwrap()
+    schedule.total().minus(schedule.total_of_first(loan.account().unwrap().instalments_paid()).unwrap()).unwrap()
 }
 
 /// Permille of what is outstanding, and days since the repayment before.
@@ -114,7 +114,7 @@ proptest! {
         repayments in repayments(),
     ) {
         let schedule = Schedule::of(&terms).unwrap();
-        let paid_before = loan.progress().instalments_paid;
+        let paid_before = loan.account().unwrap().instalments_paid();
         let start = Account::untouched(&schedule, paid_before).unwrap();
         let mut stands = (start.outstanding(), start.outstanding_principal(), paid_before, paid_before);
         let mut paid_on = terms.started_on;

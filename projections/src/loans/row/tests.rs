@@ -135,7 +135,7 @@ impl Life {
         assert_eq!(row.next_due_on, account.next_due_on());
         assert_eq!(row.settled_on, account.last_paid_on().filter(|_| account.outstanding().is_zero()));
         assert_eq!(row.written_off_on, self.loan.written_off_on());
-        assert_eq!(row.revision.unsigned_abs(), self.loan.revision());
+        assert_eq!(i64::from(row.revision), self.position);
         let records = row.repayments.as_ref().map_or(&[][..], |records| &records.0);
         assert_eq!(records, self.loan.repayments());
         assert_eq!(Loans::fields(row).len(), Loans::COLUMNS.len());
