@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use aggregates::Invalid;
-use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 
 use crate::commands::BusinessCalendar;
 
@@ -40,12 +40,7 @@ impl Moment {
     pub fn at(self, calendar: BusinessCalendar) -> DateTime<Utc> {
         match self {
             Self::Instant(at) => at,
-            // A fixed offset knows every local time once; without it the day begins as it does in UTC.
-            Self::Day(day) => {
-                let midnight = day.and_time(NaiveTime::MIN);
-                let local = midnight.and_local_timezone(calendar.0).single();
-                local.map_or_else(|| midnight.and_utc(), |local| local.to_utc())
-            }
+            Self::Day(day) => calendar.begins(day),
         }
     }
 }

@@ -148,7 +148,7 @@ pub enum CommandError {
     #[error("others were faster {MAX_ATTEMPTS} times in a row")]
     Contention,
     /// The stream could not be read.
-    #[error("the customer's stream could not be loaded")]
+    #[error("a stream could not be loaded")]
     Load(#[from] LoadError),
     /// No new id could be had.
     #[error("no new id could be had")]
