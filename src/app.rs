@@ -28,6 +28,7 @@ use crate::import::ImportError;
 use crate::import::jobs::Imports;
 use crate::import::jobs::upkeep::keep_tidy;
 use crate::import::jobs::work::{Importer, WORKERS};
+use crate::metrics::Metrics;
 use crate::policies::{Policies, PoliciesError};
 use crate::progress::Progress;
 use crate::projector::{Outdated, Projector};
@@ -124,6 +125,7 @@ impl App {
 
         let bus = bus(config, servers, &log).await?;
         let wake = Wake::new(bus.clone());
+        let metrics = Arc::new(Metrics::default());
         let progress = Arc::new(Progress::new(databases.lives.clone()));
         let workers = Workers::default();
         let (watched, read_models) = (Arc::clone(&progress), databases.read_models.clone());
@@ -163,6 +165,7 @@ impl App {
                 replay: databases.replay(),
                 read_models: databases.read_models.clone(),
                 imports: Imports::new(databases.log.clone(), config.import_max_bytes),
+                metrics,
                 progress,
                 policies,
                 backtests: Arc::default(),

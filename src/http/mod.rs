@@ -1,7 +1,7 @@
 //! HTTP: parses requests into the domain's types, calls one thing, renders the answer.
 //!
 //! `commands` write and `queries` read; `decisions` explain and ask what would have been; `operations` are for operators,
-//! `audit` for auditors. None decides anything nor holds SQL. Every error leaves as a problem document ([`problem`]).
+//! `audit` for auditors; `middleware` is what surrounds them all. None decides anything nor holds SQL. Every error leaves as a problem document ([`problem`]).
 
 pub(crate) mod application;
 mod audit;
@@ -9,11 +9,11 @@ mod body;
 mod commands;
 mod consistency;
 mod decisions;
-mod envelope;
 mod health;
 mod idempotency;
 mod if_none_match;
 mod imports;
+mod middleware;
 pub mod number;
 mod openapi;
 mod operations;
@@ -37,6 +37,7 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::backtest::Backtests;
 use crate::commands::{BusinessCalendar, Commands};
 use crate::import::jobs::Imports;
+use crate::metrics::Metrics;
 use crate::policies::Policies;
 use crate::progress::Progress;
 use crate::replay::Replay;
@@ -56,6 +57,8 @@ pub struct Api {
     pub read_models: PgPool,
     /// Imports in the background.
     pub imports: Imports,
+    /// What this process counts.
+    pub metrics: Arc<Metrics>,
     /// How far the read models have come.
     pub progress: Arc<Progress>,
     /// The policies, and the one that is in force.
@@ -96,7 +99,7 @@ pub fn router(api: Api) -> NormalizePath<Router> {
         .method_not_allowed_fallback(problem::no_such_method)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(CatchPanicLayer::custom(problem::panicked))
-        .layer(from_fn(envelope::envelope))
+        .layer(from_fn(middleware::envelope))
         .with_state(api);
     NormalizePathLayer::trim_trailing_slash().layer(routes)
 }

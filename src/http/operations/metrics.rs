@@ -5,7 +5,7 @@ use axum::http::{HeaderName, header};
 
 use crate::http::Api;
 use crate::http::problem::Problem;
-use crate::metrics::{CONTENT_TYPE, render};
+use crate::metrics::CONTENT_TYPE;
 use crate::status::status;
 
 /// Metrics
@@ -16,6 +16,6 @@ use crate::status::status;
 pub(super) async fn metrics(State(api): State<Api>) -> Result<([(HeaderName, &'static str); 1], String), Problem> {
     let status = status(&api.replay.log, &api.read_models).await?;
     let imports = api.imports.by_state().await?;
-    let text = render(&status, &imports).map_err(|_| Problem::unavailable())?;
+    let text = api.metrics.render(&status, &imports).map_err(|_| Problem::unavailable())?;
     Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], text))
 }

@@ -1,7 +1,7 @@
 //! Problem documents (RFC 9457): the one shape in which an error leaves.
 //!
 //! A handler's error becomes a [`Problem`] here and nowhere else. The document is written by
-//! [`super::envelope`], which knows the request's id.
+//! [`super::middleware`], which knows the request's id.
 
 mod document;
 mod of_command;
@@ -221,7 +221,7 @@ impl Problem {
     }
 }
 
-/// The problem travels as an extension; [`super::envelope`] writes it.
+/// The problem travels as an extension; [`super::middleware`] writes it.
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = self.status.into_response();

@@ -9,15 +9,15 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
 
-use super::problem::{Problem, of_status};
 use crate::commands::Origin;
+use crate::http::problem::{Problem, of_status};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 const MAX_HEADER_CHARS: usize = 128;
 
-pub(super) async fn envelope(mut request: Request, next: Next) -> Response {
+pub(in crate::http) async fn envelope(mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let request_id = visible(&request, &X_REQUEST_ID).unwrap_or_else(|| Uuid::now_v7().to_string());
     let origin = Origin { request_id: Some(request_id.clone()), traceparent: visible(&request, &TRACEPARENT) };

@@ -1,20 +1,16 @@
-//! What Prometheus asks for: how log, read models and imports stand, read from the databases when it asks, so that any process
-//! with the API answers for all of them.
+//! How log, read models and imports stand, read from the databases when Prometheus asks, so that any process with the API
+//! answers for all of them.
 
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use crate::import::jobs as imports;
 use crate::status::{ProjectionStatus, Seconds, State, Status};
-
-/// The content type of what [`render`] gives.
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfProjection {
@@ -48,19 +44,11 @@ const STATES: [(State, &str); 5] = [
     (State::Stalled, "stalled"),
 ];
 
-/// The metrics, in the text format.
-///
-/// # Errors
-/// Never: writing to a string does not fail.
-pub fn render(status: &Status, imports: &[(imports::State, i64)]) -> Result<String, std::fmt::Error> {
-    let mut registry = Registry::with_prefix("credit_approval");
-    log(&mut registry, status);
-    by_projection(&mut registry, &status.items);
-    by_partition(&mut registry, &status.items);
-    by_import_state(&mut registry, imports);
-    let mut text = String::new();
-    encode(&mut text, &registry)?;
-    Ok(text)
+pub(super) fn register(registry: &mut Registry, status: &Status, imports: &[(imports::State, i64)]) {
+    log(registry, status);
+    by_projection(registry, &status.items);
+    by_partition(registry, &status.items);
+    by_import_state(registry, imports);
 }
 
 fn seconds(time: Seconds) -> f64 {

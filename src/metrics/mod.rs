@@ -1,0 +1,48 @@
+//! What Prometheus asks for: what this process has counted since it started, and how things stand in the databases.
+//!
+//! Whoever counts something owns its metrics and registers them here once ([`Metrics::register`]); nothing here knows
+//! what they mean. What every process would answer alike is read when it is asked for ([`standing`]).
+
+mod standing;
+
+use std::sync::{Mutex, PoisonError};
+
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
+use prometheus_client::registry::Registry;
+
+use crate::import::jobs as imports;
+use crate::status::Status;
+
+/// The content type of what [`Metrics::render`] gives.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const PREFIX: &str = "credit_approval";
+
+/// The metrics of this process.
+pub struct Metrics(Mutex<Registry>);
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self(Mutex::new(Registry::with_prefix(PREFIX)))
+    }
+}
+
+impl Metrics {
+    /// Adds the metrics of one area; their names get the product's prefix.
+    pub fn register<T>(&self, area: impl FnOnce(&mut Registry) -> T) -> T {
+        area(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// All of them, in the text format, with how things stand.
+    ///
+    /// # Errors
+    /// Never: writing to a string does not fail.
+    pub fn render(&self, status: &Status, imports: &[(imports::State, i64)]) -> Result<String, std::fmt::Error> {
+        let mut standing = Registry::with_prefix(PREFIX);
+        standing::register(&mut standing, status, imports);
+        let mut text = String::new();
+        encode_registry(&mut text, &standing)?;
+        self.register(|own| encode_registry(&mut text, own))?;
+        encode_eof(&mut text)?;
+        Ok(text)
+    }
+}
