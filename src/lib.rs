@@ -3,6 +3,7 @@
 //! [`app`] wires everything in one place; read it from top to bottom for the flow. The domain is the `aggregates`
 //! crate, the read models are the `projections` crate; here is what moves events between them and the world.
 
+pub mod access;
 pub mod app;
 pub mod audit;
 pub mod backtest;
