@@ -5,6 +5,7 @@
 //! it.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,10 +19,14 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::access::authenticator::Authenticator;
+use crate::access::first_key::{self, FirstKeyError};
+use crate::access::keys::known::KnownKeys;
+use crate::access::tokens::Tokens;
 use crate::bus::wake::Wake;
 use crate::bus::{Bus, BusError, StreamOptions};
 use crate::commands::{BusinessCalendar, Commands};
-use crate::config::{Role, Serve};
+use crate::config::{Access, Role, Serve};
 use crate::databases::{Databases, process_name};
 use crate::http::{Api, router};
 use crate::import::ImportError;
@@ -69,6 +74,12 @@ pub enum AppError {
         #[source]
         source: std::io::Error,
     },
+    /// The client that fetches the keys of tokens cannot be made.
+    #[error("cannot use JWT_JWKS_URL")]
+    Tokens(#[source] reqwest::Error),
+    /// The first key could not be made.
+    #[error("the first key could not be made")]
+    FirstKey(#[from] FirstKeyError),
     /// The sample data could not be filled in.
     #[error("the sample data could not be filled in")]
     Sample(#[source] Box<ImportError>),
@@ -99,6 +110,8 @@ impl Prepared {
 pub struct App {
     /// Where the API listens; `None` without the role.
     pub address: Option<SocketAddr>,
+    /// Where a key with every role lies, if this service has its data to itself.
+    pub key_file: Option<PathBuf>,
     databases: Databases,
     api: Option<Listening>,
     workers: Workers,
@@ -116,6 +129,10 @@ impl App {
         let databases = Databases::connect(log, read_models, connections, LevelFilter::Warn).await?;
         migrate(&databases.log, &databases.read_models).await?;
         policies.must_be_unchanged(&databases.read_models).await?;
+        let key_file = match servers.owns_postgres() {
+            true => first_key::ensure(&databases.log, &servers.data_dir).await?,
+            false => None,
+        };
         let log = EventLog::new(databases.log.clone());
         let calendar = BusinessCalendar(config.store.business_utc_offset);
         if config.sample_data {
@@ -158,6 +175,10 @@ impl App {
         }
         workers.spawn_upkeep(config, &databases.log);
 
+        let authenticator = authenticator(&config.access, &databases.log, &metrics)?;
+        if listener.is_some() {
+            workers.spawn(|stop| Arc::clone(&authenticator).keep(stop));
+        }
         let api = listener.map(|listener| {
             let api = Api {
                 commands: Arc::new(Commands::new(log, Arc::clone(policies.in_force()), calendar, wake)),
@@ -171,11 +192,13 @@ impl App {
                 backtests: Arc::default(),
                 calendar,
                 visibility_timeout: Duration::from_secs(config.visibility_timeout),
+                authenticator,
+                anonymous_originals: config.access.opens_originals(config.http_addr),
             };
             Listening::start(listener, api)
         });
         let address = api.as_ref().and_then(|api| api.address);
-        Ok(Self { address, databases, api, workers })
+        Ok(Self { address, key_file, databases, api, workers })
     }
 
     /// Stops in order: requests in flight are answered, then the workers end. Each step is bounded: what takes longer
@@ -254,6 +277,16 @@ impl Listening {
             tracing::warn!("some requests were still running after {DRAIN_TIMEOUT:?}");
         }
     }
+}
+
+/// What tells who callers are.
+fn authenticator(access: &Access, log: &PgPool, metrics: &Metrics) -> Result<Arc<Authenticator>, AppError> {
+    let keys = KnownKeys::new(log.clone(), Duration::from_secs(access.key_cache_seconds));
+    metrics.register(|registry| {
+        let tokens = access.tokens().map(|options| Tokens::new(options, registry)).transpose();
+        let tokens = tokens.map_err(AppError::Tokens)?;
+        Ok(Arc::new(Authenticator::new(keys, tokens, registry)))
+    })
 }
 
 /// The bus, where there is one.

@@ -25,6 +25,8 @@ WORKBOOKS = {
     "customers": (DIRECTORY / "customer_data.xlsx").read_bytes(),
     "loans": (DIRECTORY / "loan_data.xlsx").read_bytes(),
 }
+# With every role.
+KEY = pathlib.Path(os.environ["FUZZ_KEY_FILE"]).read_text().strip()
 IDS_KEPT = 500
 SAMPLED = 100
 
@@ -79,7 +81,8 @@ def keep_ids(answer):
 def keep_sample(url):
     """What there is before anything is sent."""
     for things in ("customers", "loans"):
-        with urllib.request.urlopen(f"{url}/v1/{things}?limit={SAMPLED}") as response:
+        asked = urllib.request.Request(f"{url}/v1/{things}?limit={SAMPLED}", headers={"Authorization": f"Bearer {KEY}"})
+        with urllib.request.urlopen(asked) as response:
             keep_ids(json.load(response))
 
 
@@ -110,6 +113,18 @@ def replace_or_drop(container, name, value):
 
 
 keep_sample(os.environ["FUZZ_URL"])
+
+
+@schemathesis.auth()
+class Bearer:
+    """Every request shows the key, but for those by which the fuzzer finds out what comes of showing none."""
+
+    def get(self, case, context):
+        return KEY
+
+    def set(self, case, data, context):
+        case.headers = case.headers or {}
+        case.headers["Authorization"] = f"Bearer {data}"
 
 
 @schemathesis.hook

@@ -2,7 +2,7 @@
 //!
 //! The answer is appended with the events, in one statement, under the key as its primary key: an effect without its
 //! key, or a key without its effect, cannot exist, and of two processes with the same request the second appends
-//! nothing and answers as the first did. What this process runs right now is known besides, so that an impatient
+//! nothing and answers as the first did. A key is its caller's own: the same one from somebody else is another. What this process runs right now is known besides, so that an impatient
 //! client is told at once; the guarantee does not rest on it.
 //!
 //! Only what took effect is remembered. A refusal (no such customer, the phone number is taken) and a failure leave
@@ -17,6 +17,7 @@ use aggregates::ids::CustomerId;
 use projections::Partition;
 
 use super::{Answer, Answered, CommandError, Commands, LogPlace};
+use crate::access::Caller;
 use crate::store::idempotency::{KeyedAnswer, find};
 
 const MAX_KEY_CHARS: usize = 255;
@@ -27,27 +28,48 @@ const MAX_RUNNING_KEYS: usize = 16_384;
 /// SHA-256.
 pub const DIGEST_BYTES: usize = 32;
 
-/// A key that a client chose: 1 to 255 visible ASCII characters.
+/// A key that a client chose, 1 to 255 visible ASCII characters, among the keys of who sent it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct IdempotencyKey(String);
-
-impl IdempotencyKey {
-    /// As it was sent.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
+pub struct IdempotencyKey {
+    caller: String,
+    sent: String,
+    stored: String,
 }
 
-impl TryFrom<&str> for IdempotencyKey {
-    type Error = Invalid;
-
-    fn try_from(key: &str) -> Result<Self, Invalid> {
-        if (1..=MAX_KEY_CHARS).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic()) {
-            Ok(Self(key.to_owned()))
-        } else {
-            Err(Invalid(format!("must be 1 to {MAX_KEY_CHARS} visible ASCII characters")))
+impl IdempotencyKey {
+    /// A caller's key.
+    ///
+    /// # Errors
+    /// When it is of another form.
+    pub fn new(caller: &Caller, sent: &str) -> Result<Self, Invalid> {
+        let fits = (1..=MAX_KEY_CHARS).contains(&sent.len()) && sent.bytes().all(|byte| byte.is_ascii_graphic());
+        if !fits {
+            return Err(Invalid(format!("must be 1 to {MAX_KEY_CHARS} visible ASCII characters")));
         }
+        let stored = match caller {
+            Caller::Anonymous => sent.to_owned(),
+            // A key has no space in it, so no two callers' keys come to the same text.
+            Caller::Key { .. } | Caller::Token { .. } => format!("{caller} {sent}"),
+        };
+        Ok(Self { caller: caller.to_string(), sent: sent.to_owned(), stored })
+    }
+
+    /// Whose it is, by name.
+    #[must_use]
+    pub fn caller(&self) -> &str {
+        &self.caller
+    }
+
+    /// As it was sent.
+    #[must_use]
+    pub fn sent(&self) -> &str {
+        &self.sent
+    }
+
+    /// As it is stored: unlike any other caller's.
+    #[must_use]
+    pub fn stored(&self) -> &str {
+        &self.stored
     }
 }
 
@@ -64,7 +86,8 @@ impl KeyedRequest {
     /// What is to be remembered of it.
     pub(super) fn answered(&self, customer: CustomerId, answer: &Answer) -> KeyedAnswer {
         KeyedAnswer {
-            key: self.key.as_str().to_owned(),
+            key: self.key.stored().to_owned(),
+            caller: self.key.caller().to_owned(),
             request_digest: self.digest.to_vec(),
             status: answer.status,
             body: answer.body.clone(),
@@ -104,7 +127,8 @@ impl Commands {
 
     /// What the same request was answered, if it has taken effect.
     async fn recall(&self, keyed: &KeyedRequest) -> Result<Option<Answered>, CommandError> {
-        let found = find(self.log.pool(), keyed.key.as_str()).await.map_err(CommandError::KeyLookup)?;
+        let found =
+            find(self.log.pool(), keyed.key.stored(), keyed.key.sent()).await.map_err(CommandError::KeyLookup)?;
         let Some(found) = found else { return Ok(None) };
         if found.request_digest != keyed.digest {
             return Err(CommandError::KeyReused);
@@ -155,19 +179,32 @@ mod tests {
     use super::*;
 
     fn key(text: &str) -> IdempotencyKey {
-        IdempotencyKey::try_from(text).unwrap()
+        IdempotencyKey::new(&Caller::Anonymous, text).unwrap()
     }
 
     #[test]
     fn a_key_is_visible_and_of_bounded_length() {
         let longest = "k".repeat(MAX_KEY_CHARS);
         for good in ["k", "!~", "\"8e03978e-40d5-43dd-bc93-6894a57f9324\"", &longest] {
-            assert_eq!(key(good).as_str(), good);
+            assert_eq!(key(good).sent(), good);
         }
         let too_long = "k".repeat(MAX_KEY_CHARS + 1);
         for bad in ["", " ", "two words", "tab\t", "nul\0", "del\u{7f}", "clé", &too_long] {
-            assert!(IdempotencyKey::try_from(bad).is_err(), "{bad:?}");
+            assert!(IdempotencyKey::new(&Caller::Anonymous, bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn each_caller_has_keys_of_its_own() {
+        let by_key = |id: &str| Caller::Key { id: id.to_owned(), hourly_limit: None };
+        let by_token = |subject: &str| Caller::Token { issuer: "https://id".to_owned(), subject: subject.to_owned() };
+        let callers = [Caller::Anonymous, by_key("1"), by_key("2"), by_token("1"), by_token("1 x"), by_token("x")];
+        let keys = callers.map(|caller| IdempotencyKey::new(&caller, "one").unwrap());
+        let stored: HashSet<_> = keys.iter().map(IdempotencyKey::stored).collect();
+        assert_eq!(stored.len(), keys.len());
+        assert_eq!(keys[0].stored(), "one", "as before callers were told apart");
+        let limited = Caller::Key { id: "1".to_owned(), hourly_limit: Some(7) };
+        assert_eq!(IdempotencyKey::new(&limited, "one").unwrap(), keys[1], "a limit makes nobody another caller");
     }
 
     #[test]

@@ -58,13 +58,16 @@ pub struct Origin {
     pub request_id: Option<String>,
     /// W3C trace context.
     pub traceparent: Option<String>,
+    /// Who sent it, by name ([`crate::access::Caller`]); `None` where it came by no request.
+    pub caller: Option<String>,
 }
 
 impl Origin {
     /// The metadata of events about a customer.
     #[must_use]
     pub fn metadata(&self, customer: CustomerId) -> HashMap<String, String> {
-        let optional = [("request_id", &self.request_id), ("traceparent", &self.traceparent)];
+        let Self { request_id, traceparent, caller } = self;
+        let optional = [("request_id", request_id), ("traceparent", traceparent), ("caller", caller)];
         let mut metadata: HashMap<String, String> =
             optional.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value.clone()?))).collect();
         metadata.insert("customer_id".to_owned(), customer.to_string());

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use clap::{Args, ValueEnum};
 
+use super::access::Access;
 use super::store::{PolicyFiles, Store};
 
 /// The policy in force when nobody says otherwise.
@@ -56,6 +57,9 @@ pub struct Serve {
     #[arg(long, env = "IMPORT_KEEP_DAYS", default_value_t = 90, value_name = "DAYS",
           value_parser = clap::value_parser!(u16).range(1..=3650))]
     pub import_keep_days: u16,
+    /// Who may use the API.
+    #[command(flatten)]
+    pub access: Access,
 }
 
 /// What a process can do.

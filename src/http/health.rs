@@ -11,6 +11,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Api;
+use super::access::public;
 use super::openapi::operation;
 use super::problem::Problem;
 
@@ -18,7 +19,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
 /// Their routes.
 pub(super) fn routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::default().routes(routes!(live)).routes(operation(routes!(ready)))
+    OpenApiRouter::default().routes(public(routes!(live))).routes(public(operation(routes!(ready))))
 }
 
 /// How the process is.

@@ -12,6 +12,7 @@ use super::body::JsonBody;
 use super::consistency::{RespondAsync, token};
 use super::precondition::etag;
 use super::problem::Problem;
+use crate::access::Caller;
 use crate::commands::{Answered, IdempotencyKey, KeyedRequest};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -30,7 +31,8 @@ impl<S: Send + Sync> FromRequest<S> for Submission {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let started = key(request.headers())?.map(|key| (key, digest_of_target(&request)));
+        let caller = request.extensions().get::<Caller>().unwrap_or(&Caller::Anonymous);
+        let started = key(caller, request.headers())?.map(|key| (key, digest_of_target(&request)));
         let body = JsonBody::from_request(request, state).await?;
         let keyed = started.map(|(key, digest)| {
             let digest = digest.chain_update(body.bytes()).finalize().into();
@@ -40,15 +42,15 @@ impl<S: Send + Sync> FromRequest<S> for Submission {
     }
 }
 
-/// The key that the client sent, if it did.
-pub(super) fn key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Problem> {
+/// The key that the client sent, if it did: one of its caller's.
+pub(super) fn key(caller: &Caller, headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Problem> {
     let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
         return Err(Problem::invalid_field("Idempotency-Key", "must be sent once"));
     }
     // What is not ASCII is no key, as nothing is none.
-    let key = IdempotencyKey::try_from(value.to_str().unwrap_or(""));
+    let key = IdempotencyKey::new(caller, value.to_str().unwrap_or(""));
     key.map(Some).map_err(|invalid| Problem::invalid_field("Idempotency-Key", invalid.to_string()))
 }
 
@@ -96,7 +98,7 @@ mod tests {
     async fn a_key_is_optional_and_sent_once() {
         assert!(taken(request("POST", "/register", &[])).await.unwrap().is_none());
         let keyed = taken(request("POST", "/register", &["order-17"])).await.unwrap();
-        assert_eq!(keyed.unwrap().key.as_str(), "order-17");
+        assert_eq!(keyed.unwrap().key.sent(), "order-17");
         for bad in [&["two words"][..], &[""], &["one", "other"], &["same", "same"]] {
             let problem = taken(request("POST", "/register", bad)).await.unwrap_err();
             assert_eq!(problem.status, StatusCode::BAD_REQUEST);

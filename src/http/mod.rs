@@ -1,8 +1,10 @@
 //! HTTP: parses requests into the domain's types, calls one thing, renders the answer.
 //!
 //! `commands` write and `queries` read; `decisions` explain and ask what would have been; `operations` are for operators,
-//! `audit` for auditors; `middleware` is what surrounds them all. None decides anything nor holds SQL. Every error leaves as a problem document ([`problem`]).
+//! `audit` for auditors; `access` says who may, and `middleware` is what surrounds them all. None decides anything nor
+//! holds SQL. Every error leaves as a problem document ([`problem`]).
 
+mod access;
 pub(crate) mod application;
 mod audit;
 mod body;
@@ -27,13 +29,14 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use sqlx::PgPool;
 use tower::Layer;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::normalize_path::{NormalizePath, NormalizePathLayer};
 use utoipa_axum::router::OpenApiRouter;
 
+use crate::access::authenticator::Authenticator;
 use crate::backtest::Backtests;
 use crate::commands::{BusinessCalendar, Commands};
 use crate::import::jobs::Imports;
@@ -69,6 +72,10 @@ pub struct Api {
     pub calendar: BusinessCalendar,
     /// How long a request waits for a read model.
     pub visibility_timeout: Duration,
+    /// Tells who callers are.
+    pub authenticator: Arc<Authenticator>,
+    /// Whether anybody may use the five original endpoints.
+    pub anonymous_originals: bool,
 }
 
 /// Every route, each with its description: what is not described is not served.
@@ -94,10 +101,17 @@ pub fn description() -> String {
 
 /// Every route, with what surrounds them all.
 pub fn router(api: Api) -> NormalizePath<Router> {
-    let routes = Router::from(routes())
+    let (routes, description) = routes().split_for_parts();
+    let guard = Arc::new(middleware::Guard {
+        doors: access::Doors::of(&description),
+        authenticator: Arc::clone(&api.authenticator),
+        anonymous_originals: api.anonymous_originals,
+    });
+    let routes = routes
         .fallback(problem::no_such_route)
-        .method_not_allowed_fallback(problem::no_such_method)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(from_fn_with_state(Arc::clone(&guard), middleware::authorise))
+        .layer(from_fn_with_state(guard, middleware::identify))
         .layer(CatchPanicLayer::custom(problem::panicked))
         .layer(from_fn(middleware::envelope))
         .with_state(api);

@@ -4,6 +4,7 @@ pub mod backtest;
 pub mod generate;
 pub mod health;
 pub mod import;
+pub mod keys;
 pub mod migrate;
 pub mod openapi;
 pub mod projections;
@@ -16,6 +17,8 @@ use std::path::PathBuf;
 
 use log::LevelFilter;
 
+use crate::access::keys::NoRandomBytes;
+use crate::access::keys::store::KeyError;
 use crate::app::AppError;
 use crate::backtest::BacktestError;
 use crate::config::Store;
@@ -144,6 +147,12 @@ pub enum OpsError {
     /// Verification found something.
     #[error("{0} differences were found")]
     Differences(u64),
+    /// A key was not changed.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// No key could be drawn.
+    #[error(transparent)]
+    Random(#[from] NoRandomBytes),
     /// Something could not be written as JSON.
     #[error("the answer could not be written as JSON")]
     Json(#[from] serde_json::Error),

@@ -83,6 +83,10 @@ fn announce(config: &Serve, servers: &Servers, app: &App) {
         let person = r#""first_name": "Asha", "last_name": "Rao", "age": 30, "phone_number": "9876501234""#;
         ("register", format!(r#"{{{person}, "monthly_income": 50000}}"#))
     };
+    if let Some(path) = &app.key_file {
+        let path = path.display();
+        say(format_args!("key        every role: -H \"Authorization: Bearer $(cat {path})\""));
+    }
     say(format_args!("try        curl -s http://{address}/{path} -H 'Content-Type: application/json' \\"));
     say(format_args!("                -d '{body}'"));
 }

@@ -89,8 +89,9 @@ numbers as (
 /// A part of a `with` that remembers the answer, with the place of the events that the part `appended` inserts.
 const INSERT_ANSWER: &str = "
 remembered as (
-    insert into idempotency_keys (idempotency_key, request_digest, status, answer, revision, partition, position)
-    select $17, $18, $19, $20, $21, $22, coalesce(max(position), $23) from appended
+    insert into idempotency_keys
+        (idempotency_key, request_digest, status, answer, revision, partition, position, caller)
+    select $17, $18, $19, $20, $21, $22, coalesce(max(position), $23), $24 from appended
 )";
 
 impl Append {
@@ -215,7 +216,8 @@ pub async fn append(pool: &PgPool, append: &Append) -> Result<i64, AppendError> 
             .bind(&answer.body)
             .bind(answer.revision.map(i64::from))
             .bind(i16::from(answer.partition.number()))
-            .bind(append.stands_at);
+            .bind(append.stands_at)
+            .bind(&answer.caller);
     }
     let positions = query.fetch_all(pool).await.map_err(AppendError::from)?;
     Ok(positions.into_iter().max().unwrap_or(append.stands_at))

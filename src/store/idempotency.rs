@@ -20,8 +20,10 @@ pub const PURGE_LOCK: (i32, i32) = (0x4349, 1);
 /// An answer that is to be remembered, under the key of its request.
 #[derive(Debug, Clone)]
 pub struct KeyedAnswer {
-    /// The request's key.
+    /// The request's key, unlike any other caller's.
     pub key: String,
+    /// Who sent it, by name.
+    pub caller: String,
     /// What tells the request from another one under the same key.
     pub request_digest: Vec<u8>,
     /// 200 to 299: nothing else is remembered.
@@ -75,16 +77,19 @@ impl TryFrom<Row> for Remembered {
     }
 }
 
-/// What was answered to a request with that key, if one took effect.
+/// What was answered to a request with that key, if one took effect: as it is stored; or as it was sent, in a row from
+/// before callers were told apart.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn find(pool: &PgPool, key: &str) -> Result<Option<Remembered>, sqlx::Error> {
+pub async fn find(pool: &PgPool, stored: &str, sent: &str) -> Result<Option<Remembered>, sqlx::Error> {
     let row: Option<Row> = sqlx::query_as(
         "select request_digest, status, answer, revision, partition, position
-         from idempotency_keys where idempotency_key = $1",
+         from idempotency_keys where idempotency_key = $1 or (idempotency_key = $2 and caller is null)
+         order by caller nulls last limit 1",
     )
-    .bind(key)
+    .bind(stored)
+    .bind(sent)
     .fetch_optional(pool)
     .await?;
     row.map(Remembered::try_from).transpose()

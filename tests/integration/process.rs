@@ -50,6 +50,12 @@ impl Data {
         Self(scratch_dir("process"), Mutex::default())
     }
 
+    /// A client with the key that the service has left there.
+    fn client(&self, address: SocketAddr) -> Client {
+        let key = fs::read_to_string(self.0.join("operator.key")).expect("the first start has made a key");
+        Client::new(address).showing(key.trim_end())
+    }
+
     fn remember_sockets(&self) {
         const SOCKET_DIRECTORY: usize = 4;
         let pid_file = fs::read_to_string(self.0.join("postgres/postmaster.pid")).unwrap_or_default();
@@ -95,7 +101,7 @@ async fn serve(data: &Data, arguments: &[&str]) -> Serving {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let (address, output) = listening(&mut child).await;
     data.remember_sockets();
-    Serving { child, client: Client::new(address), _output: output }
+    Serving { child, client: data.client(address), _output: output }
 }
 
 fn kill(pid: u32, signal: &str) {
@@ -293,7 +299,7 @@ async fn a_log_that_nobody_reads_stops_nothing() {
     let address = listening(&mut child).await.0;
     data.remember_sockets();
     drop(child.stderr.take());
-    let client = Client::new(address);
+    let client = data.client(address);
     for _ in 0..3 {
         client.register(50_000).await;
     }

@@ -9,12 +9,14 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Api;
+use super::access::only;
 use super::openapi::{operation, paged};
+use crate::access::Role::{Auditor, Officer};
 
 /// Their routes.
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::default()
-        .routes(paged(operation(routes!(history::customer_history))))
-        .routes(paged(operation(routes!(history::loan_history))))
-        .routes(operation(routes!(events::list_events)))
+        .routes(only(&[Officer, Auditor], paged(operation(routes!(history::customer_history)))))
+        .routes(only(&[Officer, Auditor], paged(operation(routes!(history::loan_history)))))
+        .routes(only(&[Auditor], operation(routes!(events::list_events))))
 }

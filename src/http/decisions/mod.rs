@@ -11,15 +11,20 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Api;
+use super::access::only;
 use super::openapi::{operation, paged, query};
+use crate::access::Role::{self, Auditor, Officer, Operator};
+
+/// Who asks why.
+const ASKERS: &[Role] = &[Officer, Auditor];
 
 /// Their routes.
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::default()
-        .routes(paged(query(routes!(list::list))))
-        .routes(query(routes!(list::find)))
-        .routes(query(routes!(preview::preview)))
-        .routes(paged(routes!(policies::list)))
-        .routes(routes!(policies::find))
-        .routes(operation(routes!(backtest::backtest)))
+        .routes(only(ASKERS, paged(query(routes!(list::list)))))
+        .routes(only(ASKERS, query(routes!(list::find))))
+        .routes(only(ASKERS, query(routes!(preview::preview))))
+        .routes(only(&[Officer, Operator, Auditor], paged(routes!(policies::list))))
+        .routes(only(&[Officer, Operator, Auditor], routes!(policies::find)))
+        .routes(only(ASKERS, operation(routes!(backtest::backtest))))
 }

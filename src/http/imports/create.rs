@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use super::document::Import;
 use super::form::{Form, receive};
 use super::pieces::Pieces;
+use crate::access::Caller;
 use crate::commands::{KeyedRequest, Origin};
 use crate::http::Api;
 use crate::http::idempotency::{IDEMPOTENCY_REPLAYED, key};
@@ -55,12 +56,13 @@ struct ImportUpload {
 pub(super) async fn create(
     State(api): State<Api>,
     Extension(origin): Extension<Origin>,
+    Extension(caller): Extension<Caller>,
     parameters: Parameters,
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let pieces = Pieces::new(body);
-    let refused = match receive_and_take(&api, origin, parameters, &parts.headers, &pieces).await {
+    let refused = match receive_and_take(&api, origin, parameters, &caller, &parts.headers, &pieces).await {
         Ok(response) => return Ok(response),
         Err(problem) => problem,
     };
@@ -77,11 +79,12 @@ async fn receive_and_take(
     api: &Api,
     origin: Origin,
     parameters: Parameters,
+    caller: &Caller,
     headers: &HeaderMap,
     pieces: &Pieces,
 ) -> Result<Response, Problem> {
     parameters.finish()?;
-    let Some(key) = key(headers)? else {
+    let Some(key) = key(caller, headers)? else {
         let _permit = api.imports.receive()?;
         api.imports.admit().await?;
         let form = receive(&api.imports, true, headers, pieces).await?;

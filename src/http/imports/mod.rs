@@ -12,17 +12,20 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Api;
+use super::access::only;
 use super::openapi::{keyed, operation, paged};
 use super::problem::Problem;
 use super::queries::PathText;
+use crate::access::Role::{Auditor, Operator};
 
 /// Their routes.
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::default()
-        .routes(keyed(routes!(create::create)))
-        .routes(paged(operation(routes!(read::list))))
-        .routes(operation(routes!(read::find, read::cancel)))
-        .routes(operation(routes!(rejects::rejects)))
+        .routes(only(&[Operator], keyed(routes!(create::create))))
+        .routes(only(&[Operator, Auditor], paged(operation(routes!(read::list)))))
+        .routes(only(&[Operator, Auditor], operation(routes!(read::find))))
+        .routes(only(&[Operator], operation(routes!(read::cancel))))
+        .routes(only(&[Operator, Auditor], operation(routes!(rejects::rejects))))
 }
 
 /// An import's id in a path. What is no integer is a bad request; an integer that can be no id names nothing.

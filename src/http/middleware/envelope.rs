@@ -20,7 +20,8 @@ const MAX_HEADER_CHARS: usize = 128;
 pub(in crate::http) async fn envelope(mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let request_id = visible(&request, &X_REQUEST_ID).unwrap_or_else(|| Uuid::now_v7().to_string());
-    let origin = Origin { request_id: Some(request_id.clone()), traceparent: visible(&request, &TRACEPARENT) };
+    let traceparent = visible(&request, &TRACEPARENT);
+    let origin = Origin { request_id: Some(request_id.clone()), traceparent, ..Origin::default() };
     request.extensions_mut().insert(origin);
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
@@ -50,7 +51,7 @@ fn written(mut response: Response, request_id: &str) -> Response {
     let problem = response.extensions_mut().remove::<Problem>().unwrap_or_else(|| of_status(status));
     let mut document = (status, Json(problem.document(request_id))).into_response();
     document.headers_mut().insert(header::CONTENT_TYPE, PROBLEM_JSON);
-    for name in [header::RETRY_AFTER, header::ALLOW, header::ETAG] {
+    for name in [header::RETRY_AFTER, header::ALLOW, header::ETAG, header::WWW_AUTHENTICATE] {
         if let Some(value) = response.headers_mut().remove(&name) {
             document.headers_mut().insert(name, value);
         }

@@ -1,11 +1,12 @@
 //! The API's description of itself (OpenAPI 3.1), gathered from the handlers that serve it.
 //!
 //! A handler says what is its own, in `#[utoipa::path(…)]`; what many share is said once, in [`shared`], and added here
-//! by what a route does: [`command`], [`query`] or [`operation`]. A route that is none of them needs no database.
+//! by what a route does: [`command`], [`query`] or [`operation`]. A route that is none of them needs no database. Who may
+//! is said beside it ([`super::access`]).
 
 pub(super) mod inputs;
 mod pages;
-mod shared;
+pub(super) mod shared;
 
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::{InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Required, ServerBuilder, Tag};
@@ -48,6 +49,10 @@ that). A query that is sent the `Consistency-Token` of a command waits for it to
 
 **Errors** are problem documents (RFC 9457, `application/problem+json`) that name the field that is wrong. Everything \
 under `/v1` refuses unknown parameters and unknown fields.
+
+**Access.** `Authorization: Bearer` takes a key of this API or a token of the issuer that the service trusts. Each \
+operation lists the roles of which a caller needs one: `channel`, `officer`, `operator`, `auditor`. The five originals \
+need none where the service is so configured; by itself it is so only on a loopback address.
 
 A **trailing slash** makes no difference to any path.";
 
@@ -117,7 +122,7 @@ pub(super) fn operation(routes: UtoipaMethodRouter<Api>) -> UtoipaMethodRouter<A
     each(routes, shared::add_database)
 }
 
-fn each(
+pub(super) fn each(
     (schemas, mut paths, router): UtoipaMethodRouter<Api>,
     add: impl Fn(&mut Operation),
 ) -> UtoipaMethodRouter<Api> {

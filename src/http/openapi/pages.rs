@@ -14,6 +14,7 @@ use utoipa_swagger_ui_vendored::SWAGGER_UI_VENDORED;
 use zip::ZipArchive;
 
 use crate::http::Api;
+use crate::http::access::public;
 use crate::http::problem::{Problem, ProblemDocument};
 
 const PAGE: &str = include_str!("docs.html");
@@ -43,7 +44,8 @@ const SWAGGER_UI: [(&str, &str); 3] = [
 
 /// The description's own routes.
 pub(in crate::http) fn routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::default().routes(routes!(openapi)).routes(routes!(docs)).routes(routes!(asset))
+    let routes = [routes!(openapi), routes!(docs), routes!(asset)].map(public);
+    routes.into_iter().fold(OpenApiRouter::default(), OpenApiRouter::routes)
 }
 
 /// This description

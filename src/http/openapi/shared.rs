@@ -6,9 +6,11 @@ use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::response::ResponseBuilder;
 use utoipa::openapi::schema::{Components, ObjectBuilder, Schema, SchemaType, Type};
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{Content, Header, Object, Ref, RefOr, Required, Response};
 use utoipa::{PartialSchema, ToSchema};
 
+use crate::http::access::BEARER;
 use crate::http::problem::ProblemDocument;
 
 const PROBLEM_JSON: &str = "application/problem+json";
@@ -23,6 +25,7 @@ const RETRY_AFTER: &str = "Retry-After";
 const LIMIT: &str = "limit";
 const CURSOR: &str = "cursor";
 const ETAG: &str = "ETag";
+const WWW_AUTHENTICATE: &str = "WWW-Authenticate";
 const IF_MATCH: &str = "If-Match";
 /// `*`, or entity tags with commas between them.
 const TAGS: &str = "^(\\*|(W/)?\"[!#-~]*\"( ?, ?(W/)?\"[!#-~]*\")*)$";
@@ -93,6 +96,14 @@ pub(super) fn add_paging(operation: &mut Operation) {
     }
 }
 
+/// Of what asks who the caller is.
+pub(in crate::http) fn add_access(operation: &mut Operation) {
+    add_response(operation, "401", "Unauthenticated");
+    add_response(operation, "403", "Forbidden");
+    // A key is looked up.
+    add_database(operation);
+}
+
 /// Of all that needs a database.
 pub(super) fn add_database(operation: &mut Operation) {
     add_response(operation, "503", "Unavailable");
@@ -132,6 +143,10 @@ pub(super) fn add_components(components: &mut Components) {
     for (name, parameter) in request_headers().into_iter().chain(paging()) {
         components.parameters.insert(name.to_owned(), RefOr::T(parameter));
     }
+    let mut bearer = Http::new(HttpAuthScheme::Bearer);
+    bearer.description =
+        Some("A key of this API (`ca_…`), or a token (JWT) of the issuer that the service trusts.".to_owned());
+    components.security_schemes.insert(BEARER.to_owned(), RefOr::T(SecurityScheme::Http(bearer)));
     for (name, header) in headers() {
         components.headers.insert(name.to_owned(), RefOr::T(header));
     }
@@ -252,8 +267,14 @@ fn request_headers() -> [(&'static str, Parameter); 5] {
 }
 
 /// Response headers.
-fn headers() -> [(&'static str, Header); 5] {
+fn headers() -> [(&'static str, Header); 6] {
     [
+        (
+            WWW_AUTHENTICATE,
+            "How to say who one is (RFC 6750).",
+            text().build(),
+            json!("Bearer realm=\"credit-approval\""),
+        ),
         (
             ETAG,
             "The revision of the customer or the loan, in quotes: for `If-Match`. Where an earlier answer is sent again it \
@@ -293,8 +314,10 @@ fn headers() -> [(&'static str, Header); 5] {
 }
 
 /// Problems that many operations can end in.
-fn responses() -> [(&'static str, Response); 9] {
+fn responses() -> [(&'static str, Response); 11] {
     [
+        ("Unauthenticated", "`Authorization` is missing, or holds no key or token that is good.", false),
+        ("Forbidden", "The caller has none of the roles that may.", false),
         ("Stale", "It was changed since it was read; `ETag` says the present revision.", false),
         ("PreconditionRequired", "`If-Match` is missing.", false),
         ("BadRequest", "The request is not valid; `errors` names each field, parameter or header.", false),
@@ -315,6 +338,9 @@ fn responses() -> [(&'static str, Response); 9] {
         let mut response =
             ResponseBuilder::new().description(description).content(PROBLEM_JSON, content.build()).build();
         response.headers.insert(X_REQUEST_ID.to_owned(), header_ref(X_REQUEST_ID));
+        if ["Unauthenticated", "Forbidden"].contains(&name) {
+            response.headers.insert(WWW_AUTHENTICATE.to_owned(), header_ref(WWW_AUTHENTICATE));
+        }
         if name == "Stale" {
             response.headers.insert(ETAG.to_owned(), header_ref(ETAG));
         }

@@ -16,20 +16,22 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Api;
+use super::access::only;
 use super::body::{Field, Fields, JsonBody, given, integer};
 use super::openapi::{operation, paged, query};
 use super::problem::Problem;
 use super::queries::PathText;
+use crate::access::Role::{Auditor, Channel, Officer, Operator};
 
 /// Their routes.
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::default()
-        .routes(query(routes!(credit_score::credit_score)))
-        .routes(operation(routes!(projections::list)))
-        .routes(operation(routes!(projections::rebuild, projections::cancel)))
-        .routes(paged(operation(routes!(parked::parked))))
-        .routes(operation(routes!(parked::redrive)))
-        .routes(operation(routes!(metrics::metrics)))
+        .routes(only(&[Channel, Officer, Auditor], query(routes!(credit_score::credit_score))))
+        .routes(only(&[Operator, Auditor], operation(routes!(projections::list))))
+        .routes(only(&[Operator], operation(routes!(projections::rebuild, projections::cancel))))
+        .routes(only(&[Operator, Auditor], paged(operation(routes!(parked::parked)))))
+        .routes(only(&[Operator], operation(routes!(parked::redrive))))
+        .routes(only(&[Operator, Auditor], operation(routes!(metrics::metrics))))
 }
 
 /// The read models' names, for the description.

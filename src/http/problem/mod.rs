@@ -4,6 +4,7 @@
 //! [`super::middleware`], which knows the request's id.
 
 mod document;
+mod of_access;
 mod of_command;
 mod of_import;
 mod of_replay;
@@ -250,7 +251,7 @@ pub(super) async fn no_such_route(uri: Uri) -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "no-such-route", "No such route", format!("There is no {}.", uri.path()))
 }
 
-pub(super) async fn no_such_method(method: Method, uri: Uri) -> Problem {
+pub(super) fn no_such_method(method: &Method, uri: &Uri) -> Problem {
     let detail = format!("{} does not take {method}.", uri.path());
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "no-such-method", "The method is not allowed", detail)
 }

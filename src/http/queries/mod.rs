@@ -17,21 +17,26 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Api;
+use super::access::{only, original};
 use super::openapi::{paged, query};
 use super::problem::Problem;
+use crate::access::Role::{self, Auditor, Channel, Officer};
+
+/// Who reads about customers and their loans.
+const READERS: &[Role] = &[Channel, Officer, Auditor];
 
 /// Their routes.
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::default()
-        .routes(query(routes!(check_eligibility::check_eligibility)))
-        .routes(query(routes!(view_loan::view_loan)))
-        .routes(query(routes!(view_loan::view_loans)))
-        .routes(paged(query(routes!(customers::list_customers))))
-        .routes(query(routes!(customers::show_customer)))
-        .routes(paged(query(routes!(loans::list_loans))))
-        .routes(query(routes!(loan::show_loan)))
-        .routes(query(routes!(schedule::show_schedule)))
-        .routes(paged(query(routes!(repayments::list_repayments))))
+        .routes(original(READERS, query(routes!(check_eligibility::check_eligibility))))
+        .routes(original(READERS, query(routes!(view_loan::view_loan))))
+        .routes(original(READERS, query(routes!(view_loan::view_loans))))
+        .routes(only(READERS, paged(query(routes!(customers::list_customers)))))
+        .routes(only(READERS, query(routes!(customers::show_customer))))
+        .routes(only(READERS, paged(query(routes!(loans::list_loans)))))
+        .routes(only(READERS, query(routes!(loan::show_loan))))
+        .routes(only(READERS, query(routes!(schedule::show_schedule))))
+        .routes(only(READERS, paged(query(routes!(repayments::list_repayments)))))
 }
 
 /// The one parameter of a path, as text.

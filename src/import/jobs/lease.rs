@@ -56,6 +56,7 @@ pub(super) struct Claimed {
     /// The request that uploaded it.
     pub(super) request_id: Option<String>,
     pub(super) traceparent: Option<String>,
+    pub(super) caller: Option<String>,
 }
 
 /// How far an import has come.
@@ -134,7 +135,8 @@ impl Lease {
                  started_at = coalesce(started_at, clock_timestamp())
              where id = $1 and state in ('waiting', 'running')
              returning dry_run, customers_file, customers_bytes, loans_file, loans_bytes, business_day, attempts,
-                       interruptions, rows_taken, error, cancel_requested, request_id, traceparent",
+                       interruptions, rows_taken, error, cancel_requested, request_id, traceparent,
+                       caller",
         )
         .bind(id)
         .bind(today)

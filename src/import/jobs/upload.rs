@@ -108,7 +108,7 @@ impl Imports {
     /// # Errors
     /// When the database does not answer.
     pub async fn recall(&self, key: &IdempotencyKey) -> Result<Option<Remembered>, sqlx::Error> {
-        find(&self.log, key.as_str()).await
+        find(&self.log, key.stored(), key.sent()).await
     }
 
     /// An upload that holds nothing yet.
@@ -203,7 +203,8 @@ impl Upload {
         let name = |file: &Option<Uploaded>| file.as_ref().map(|file| file.name.clone());
         let row: Option<Row> = sqlx::query_as(&format!(
             "update imports set state = 'waiting', dry_run = $2, customers_file = $3, customers_bytes = $4,
-                    loans_file = $5, loans_bytes = $6, request_id = $7, traceparent = $8, created_at = clock_timestamp()
+                    loans_file = $5, loans_bytes = $6, request_id = $7, traceparent = $8, caller = $9,
+                    created_at = clock_timestamp()
              where id = $1 and state = 'uploading' returning {COLUMNS}"
         ))
         .bind(self.id)
@@ -214,19 +215,22 @@ impl Upload {
         .bind(bytes(&order.loans))
         .bind(order.origin.request_id.as_deref())
         .bind(order.origin.traceparent.as_deref())
+        .bind(order.origin.caller.as_deref())
         .fetch_optional(&mut *transaction)
         .await?;
         let import = Import::try_from(row.ok_or(UploadError::Expired)?)?;
         let answer = render(&import)?;
         if let Some(KeyedRequest { key, digest }) = keyed {
             let remembered = sqlx::query(
-                "insert into idempotency_keys (idempotency_key, request_digest, status, answer, partition, position)
-                 values ($1, $2, $3, $4, 0, 0)",
+                "insert into idempotency_keys
+                     (idempotency_key, request_digest, status, answer, partition, position, caller)
+                 values ($1, $2, $3, $4, 0, 0, $5)",
             )
-            .bind(key.as_str())
+            .bind(key.stored())
             .bind(&digest[..])
             .bind(i16::try_from(status).unwrap_or(i16::MAX))
             .bind(&answer)
+            .bind(key.caller())
             .execute(&mut *transaction)
             .await;
             let is_taken = |error: &sqlx::Error| error.as_database_error().is_some_and(|e| e.is_unique_violation());

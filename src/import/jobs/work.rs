@@ -170,7 +170,11 @@ impl Importer {
             today: claimed.business_day,
             import: Some(Background {
                 id: lease.id,
-                origin: Origin { request_id: claimed.request_id.clone(), traceparent: claimed.traceparent.clone() },
+                origin: Origin {
+                    request_id: claimed.request_id.clone(),
+                    traceparent: claimed.traceparent.clone(),
+                    caller: claimed.caller.clone(),
+                },
             }),
         };
         let log = EventLog::new(self.log.clone());

@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use super::Settings;
 use crate::support::Client;
 use crate::support::cleanup::clean_up_afterwards;
+use crate::support::keys;
 use crate::support::process;
 
 /// The stream in NATS.
@@ -102,6 +103,7 @@ impl Cluster {
         };
         let migrated = cluster.run_to_end(&["migrate"], START_WITHIN).await;
         assert!(migrated.status.success(), "migrate: {}", String::from_utf8_lossy(&migrated.stderr));
+        keys::let_in(&cluster.database_url).await;
         cluster.start_processes(settings);
         cluster.until_ready().await;
         cluster

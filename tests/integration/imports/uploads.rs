@@ -122,9 +122,12 @@ async fn an_upload_that_breaks_off_leaves_nothing_behind() {
     let url = app.client.request(Method::GET, "/").build().unwrap().url().clone();
     let address = format!("{}:{}", url.host_str().unwrap(), url.port().unwrap());
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let head = "POST /v1/imports HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=x\r\n\
-                Content-Length: 5000000\r\n\r\n\
-                --x\r\nContent-Disposition: form-data; name=\"customers\"; filename=\"c.xlsx\"\r\n\r\nPK\x03\x04";
+    let authorization = app.client.authorization();
+    let head = format!(
+        "POST /v1/imports HTTP/1.1\r\nHost: x\r\n{authorization}Content-Type: multipart/form-data; boundary=x\r\n\
+         Content-Length: 5000000\r\n\r\n\
+         --x\r\nContent-Disposition: form-data; name=\"customers\"; filename=\"c.xlsx\"\r\n\r\nPK\x03\x04"
+    );
     stream.write_all(head.as_bytes()).await.unwrap();
     stream.write_all(&vec![7; 1 << 20]).await.unwrap();
     eventually("some of it is stored", async || count(&pool, "import_files").await >= 3).await;
@@ -227,8 +230,11 @@ async fn a_client_that_was_refused_reads_why() {
     let app = api(&[]).await;
     let url = app.client.request(Method::GET, "/").build().unwrap().url().clone();
     let mut stream = TcpStream::connect(format!("{}:{}", url.host_str().unwrap(), url.port().unwrap())).await.unwrap();
-    let head = "POST /v1/imports HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: 100-continue\r\n\
-                Content-Type: multipart/form-data; boundary=x\r\nContent-Length: 99999999999\r\n\r\n";
+    let authorization = app.client.authorization();
+    let head = format!(
+        "POST /v1/imports HTTP/1.1\r\nHost: x\r\n{authorization}Connection: close\r\nExpect: 100-continue\r\n\
+         Content-Type: multipart/form-data; boundary=x\r\nContent-Length: 99999999999\r\n\r\n"
+    );
     stream.write_all(head.as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();

@@ -7,6 +7,7 @@ use credit_approval::servers::Servers;
 use sqlx::PgPool;
 
 use super::client::Client;
+use super::keys;
 use super::servers::servers;
 
 /// A running service.
@@ -58,6 +59,7 @@ impl TestApp {
         let servers = Servers::for_serving(&config.store, config.nats_url.as_deref()).await.expect("URLs are named");
         let prepared = Prepared::new(&config).await.expect("the port is free");
         let app = App::start(&config, prepared, &servers).await.expect("the service starts");
+        keys::let_in(config.store.database_url.as_ref().expect("tests name a database")).await;
         let client = Client::new(app.address.expect("the API listens"));
         Self { client, config, app }
     }

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
 
+use super::keys;
+
 /// Phone numbers that no other call has used.
 static NEXT_PHONE_NUMBER: AtomicU64 = AtomicU64::new(6_000_000_000);
 
@@ -14,6 +16,8 @@ static NEXT_PHONE_NUMBER: AtomicU64 = AtomicU64::new(6_000_000_000);
 pub(crate) struct Client {
     http: reqwest::Client,
     base: String,
+    /// What it shows: the tests' own key, another one, or nothing.
+    bearer: Option<String>,
 }
 
 /// What was answered.
@@ -37,12 +41,33 @@ impl Answer {
 }
 
 impl Client {
+    /// With the tests' own key.
     pub(crate) fn new(address: SocketAddr) -> Self {
-        Self { http: reqwest::Client::new(), base: format!("http://{address}") }
+        let bearer = Some(keys::key().token());
+        Self { http: reqwest::Client::new(), base: format!("http://{address}"), bearer }
+    }
+
+    /// The same with another key or token.
+    pub(crate) fn showing(&self, bearer: &str) -> Self {
+        Self { bearer: Some(bearer.to_owned()), ..self.clone() }
+    }
+
+    /// The same, saying nothing of who it is.
+    pub(crate) fn anonymous(&self) -> Self {
+        Self { bearer: None, ..self.clone() }
+    }
+
+    /// What it shows, as a header of a request that is written by hand.
+    pub(crate) fn authorization(&self) -> String {
+        self.bearer.as_ref().map_or_else(String::new, |bearer| format!("Authorization: Bearer {bearer}\r\n"))
     }
 
     pub(crate) fn request(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
-        self.http.request(method, format!("{}{path}", self.base))
+        let request = self.http.request(method, format!("{}{path}", self.base));
+        match &self.bearer {
+            Some(bearer) => request.bearer_auth(bearer),
+            None => request,
+        }
     }
 
     pub(crate) async fn send(&self, request: reqwest::RequestBuilder) -> Answer {

@@ -1,7 +1,7 @@
 //! What the tests share: the run's servers, a service for each test, and a client.
 //!
 //! - `app`, `process`: the service, inside the test's process or as one of its own
-//! - `client`, `changes`, `problem`, `traffic`: what is asked of it, and what it answers
+//! - `client`, `keys`, `changes`, `problem`, `traffic`: what is asked of it and by whom, and what it answers
 //! - `log`, `sql`, `workers`: what lies behind the API
 //! - `metrics`, `projections`, `rebuilds`: how its read models stand
 //! - `leases`, `verified`, `wait`: what tests wait for, and hold it to
@@ -11,6 +11,7 @@ pub(crate) mod app;
 pub(crate) mod changes;
 pub(crate) mod cleanup;
 pub(crate) mod client;
+pub(crate) mod keys;
 pub(crate) mod leases;
 pub(crate) mod log;
 pub(crate) mod metrics;

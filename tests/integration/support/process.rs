@@ -11,7 +11,7 @@ use tokio::process::{Child, ChildStdout, Command};
 use super::wait::PATIENCE;
 
 /// What the environment may name, and no test means.
-const OF_THE_ENVIRONMENT: [&str; 9] = [
+const OF_THE_ENVIRONMENT: [&str; 14] = [
     "DATABASE_URL",
     "READ_DATABASE_URL",
     "NATS_URL",
@@ -21,6 +21,11 @@ const OF_THE_ENVIRONMENT: [&str; 9] = [
     "POLICY",
     "POLICIES_DIR",
     "BUSINESS_UTC_OFFSET",
+    "ANONYMOUS_ORIGINALS",
+    "JWT_ISSUER",
+    "JWT_AUDIENCE",
+    "JWT_JWKS_URL",
+    "JWT_JWKS_FILE",
 ];
 
 /// The program, on nothing that the environment names; killed with the test.
