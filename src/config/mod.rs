@@ -4,12 +4,14 @@
 //! end; [`store`] what they share.
 
 mod commands;
+mod edge;
 mod serve;
 mod store;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
 pub use commands::{Backtest, Generate, Health, Import, Names, Parked, Projections, Rebuild, Redrive, Verify};
+pub use edge::Edge;
 pub use serve::{DEFAULT_POLICY, Role, Serve};
 pub use store::{PolicyFiles, Store};
 
@@ -47,7 +49,7 @@ pub enum LogFormat {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Serve the API, relay events and keep the read models.
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// Import workbooks of customers and loans.
     Import(Import),
     /// Write sample workbooks; the same seed gives the same bytes.

@@ -17,6 +17,7 @@ mod middleware;
 pub mod number;
 mod openapi;
 mod operations;
+mod pace;
 mod parameters;
 mod precondition;
 pub mod problem;
@@ -27,7 +28,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use sqlx::PgPool;
 use tower::Layer;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -36,6 +37,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::backtest::Backtests;
 use crate::commands::{BusinessCalendar, Commands};
+use crate::config::Edge;
 use crate::import::jobs::Imports;
 use crate::metrics::Metrics;
 use crate::policies::Policies;
@@ -93,12 +95,21 @@ pub fn description() -> String {
 }
 
 /// Every route, with what surrounds them all.
-pub fn router(api: Api) -> NormalizePath<Router> {
-    let routes = Router::from(routes())
+pub fn router(api: Api, edge: &Edge) -> NormalizePath<Router> {
+    let over_tls = middleware::OverTls(edge.tls().is_some());
+    let mut routes = Router::from(routes())
         .fallback(problem::no_such_route)
         .method_not_allowed_fallback(problem::no_such_method)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(from_fn_with_state(middleware::Bodies::new(edge.body_timeout()), middleware::receive))
+        .layer(from_fn(middleware::limit_head))
         .layer(CatchPanicLayer::custom(problem::panicked))
+        .layer(middleware::compression());
+    if !edge.cors_allowed_origins.is_empty() {
+        routes = routes.layer(middleware::cross_origin(&edge.cors_allowed_origins));
+    }
+    let routes = routes
+        .layer(from_fn_with_state(over_tls, middleware::secure))
         .layer(from_fn(middleware::envelope))
         .with_state(api);
     NormalizePathLayer::trim_trailing_slash().layer(routes)

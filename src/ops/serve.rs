@@ -74,7 +74,8 @@ fn announce(config: &Serve, servers: &Servers, app: &App) {
     say(format_args!("data       {postgres}"));
     say(format_args!("fan-out    {fan_out}"));
     let Some(address) = app.address else { return };
-    say(format_args!("listening  http://{address}"));
+    let scheme = config.edge.scheme();
+    say(format_args!("listening  {scheme}://{address}"));
     let (path, body) = if config.sample_data {
         let body =
             format!(r#"{{"customer_id": {SAMPLE_CUSTOMER}, "loan_amount": 100000, "interest_rate": 8, "tenure": 12}}"#);
@@ -83,7 +84,7 @@ fn announce(config: &Serve, servers: &Servers, app: &App) {
         let person = r#""first_name": "Asha", "last_name": "Rao", "age": 30, "phone_number": "9876501234""#;
         ("register", format!(r#"{{{person}, "monthly_income": 50000}}"#))
     };
-    say(format_args!("try        curl -s http://{address}/{path} -H 'Content-Type: application/json' \\"));
+    say(format_args!("try        curl -s {scheme}://{address}/{path} -H 'Content-Type: application/json' \\"));
     say(format_args!("                -d '{body}'"));
 }
 

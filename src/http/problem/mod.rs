@@ -7,6 +7,7 @@ mod document;
 mod of_command;
 mod of_import;
 mod of_replay;
+mod of_size;
 
 use std::any::Any;
 
