@@ -5,6 +5,7 @@
 
 mod commands;
 mod edge;
+mod secret;
 mod serve;
 mod store;
 
@@ -12,6 +13,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 pub use commands::{Backtest, Generate, Health, Import, Names, Parked, Projections, Rebuild, Redrive, Verify};
 pub use edge::Edge;
+pub use secret::SecretFile;
 pub use serve::{DEFAULT_POLICY, Role, Serve};
 pub use store::{PolicyFiles, Store};
 

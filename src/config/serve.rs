@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use clap::{Args, ValueEnum};
 
 use super::edge::Edge;
+use super::secret::{SecretFile, secret_file};
 use super::store::{PolicyFiles, Store};
 
 /// The policy in force when nobody says otherwise.
@@ -25,6 +26,9 @@ pub struct Serve {
     /// NATS with JetStream; without it a private one is started, if nats-server is installed.
     #[arg(long, env = "NATS_URL", hide_env_values = true, value_name = "URL")]
     pub nats_url: Option<String>,
+    /// File that holds the URL of NATS, in place of the URL.
+    #[arg(long, env = "NATS_URL_FILE", conflicts_with = "nats_url", value_name = "FILE", value_parser = secret_file)]
+    pub nats_url_file: Option<SecretFile>,
     /// Name of the stream, and first part of its subjects.
     #[arg(long, env = "NATS_STREAM", default_value = "CREDIT", value_name = "NAME", value_parser = stream_name)]
     pub nats_stream: String,
@@ -60,6 +64,14 @@ pub struct Serve {
     #[arg(long, env = "IMPORT_KEEP_DAYS", default_value_t = 90, value_name = "DAYS",
           value_parser = clap::value_parser!(u16).range(1..=3650))]
     pub import_keep_days: u16,
+}
+
+impl Serve {
+    /// NATS, if one is named.
+    #[must_use]
+    pub fn nats_url(&self) -> Option<&str> {
+        self.nats_url.as_deref().or(self.nats_url_file.as_ref().map(SecretFile::reveal))
+    }
 }
 
 /// What a process can do.

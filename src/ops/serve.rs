@@ -19,7 +19,7 @@ pub async fn serve(config: &Serve) -> Result<(), OpsError> {
     let asked = asked_to_stop();
     tokio::pin!(asked);
     let servers = tokio::select! {
-        servers = Servers::for_serving(&config.store, config.nats_url.as_deref()) => servers?,
+        servers = Servers::for_serving(&config.store, config.nats_url()) => servers?,
         () = &mut asked => return Ok(()),
     };
     let outcome = tokio::select! {
@@ -63,7 +63,7 @@ fn announce(config: &Serve, servers: &Servers, app: &App) {
     } else {
         "PostgreSQL of DATABASE_URL".to_owned()
     };
-    let fan_out = match (&servers.nats_url, &config.nats_url) {
+    let fan_out = match (&servers.nats_url, config.nats_url()) {
         (None, _) if servers.owns_postgres() => {
             "no NATS (no nats-server, and NATS_URL is not set): workers follow the log directly"
         }
