@@ -19,7 +19,7 @@ TEST_TARGETS := $(sort $(notdir $(basename $(TEST_FILES)) $(TEST_DIRS)))
 QUICK_TESTS := $(addprefix --test ,$(filter-out integration,$(TEST_TARGETS)))
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install what is missing: PostgreSQL, nats-server, a C compiler
 	@scripts/setup
@@ -68,6 +68,13 @@ clean-data: ## remove .data, the data of `make run`, if no service runs on it
 CHAOS_SECONDS ?= 600
 chaos: setup ## kill, freeze and wipe servers and processes under load for CHAOS_SECONDS (600), then judge the log
 	CHAOS_SECONDS=$(CHAOS_SECONDS) $(if $(CHAOS_SEED),CHAOS_SEED=$(CHAOS_SEED) )cargo test --workspace --test integration chaos -- --nocapture
+
+.PHONY: check-deploy try-deploy
+check-deploy: ## hold what is deployed (compose, Kubernetes, Prometheus, NATS) against its schemas
+	@deploy/check
+
+try-deploy: setup ## run the processes of docker-compose.yml without Docker, kill one of each, and look
+	@deploy/without-docker
 
 .PHONY: openapi fuzz
 openapi: ## write the API's description to docs/openapi.json

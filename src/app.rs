@@ -9,13 +9,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::ServiceExt;
-use axum::extract::Request;
 use log::LevelFilter;
 use sqlx::PgPool;
 use sqlx::migrate::MigrateError;
 use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -33,6 +30,7 @@ use crate::import::ImportError;
 use crate::import::jobs::Imports;
 use crate::import::jobs::upkeep::keep_tidy;
 use crate::import::jobs::work::{Importer, WORKERS};
+use crate::listening::{Listening, Tls, TlsError};
 use crate::metrics::Metrics;
 use crate::policies::{Policies, PoliciesError};
 use crate::progress::Progress;
@@ -65,6 +63,9 @@ pub enum AppError {
     /// A scoring policy is not valid, or there is none of that name.
     #[error(transparent)]
     Policies(#[from] PoliciesError),
+    /// The certificate or its key cannot be used.
+    #[error("HTTPS cannot be spoken")]
+    Tls(#[from] TlsError),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}")]
     Listen {
@@ -89,20 +90,26 @@ pub enum AppError {
 pub struct Prepared {
     policies: Arc<Policies>,
     listener: Option<TcpListener>,
+    tls: Option<Tls>,
 }
 
 impl Prepared {
-    /// Reads the policies and takes the port.
+    /// Reads the policies and the certificate, and takes the port.
     ///
     /// # Errors
-    /// [`AppError`], when a policy is not valid, there is none of that name, or the port cannot be had.
+    /// [`AppError`], when a policy is not valid, there is none of that name, the certificate is none, or the port cannot
+    /// be had.
     pub async fn new(config: &Serve) -> Result<Self, AppError> {
         let policies = Arc::new(Policies::load(config.policies.policies_dir.as_deref(), &config.policy)?);
         let listener = match has(config, Role::Api) {
             true => Some(listen(config.http_addr).await?),
             false => None,
         };
-        Ok(Self { policies, listener })
+        let tls = match config.edge.tls() {
+            Some((certificate, key)) => Some(Tls::load(certificate, key).await?),
+            None => None,
+        };
+        Ok(Self { policies, listener, tls })
     }
 }
 
@@ -123,7 +130,7 @@ impl App {
     /// # Errors
     /// [`AppError`], naming what could not be started.
     pub async fn start(config: &Serve, prepared: Prepared, servers: &Servers) -> Result<Self, AppError> {
-        let Prepared { policies, listener } = prepared;
+        let Prepared { policies, listener, tls } = prepared;
         let connections = config.store.database_connections;
         let (log, read_models) = (&servers.database_url, &servers.read_database_url);
         let databases = Databases::connect(log, read_models, connections, LevelFilter::Warn).await?;
@@ -186,7 +193,7 @@ impl App {
                 replay: databases.replay(),
                 read_models: databases.read_models.clone(),
                 imports: Imports::new(databases.log.clone(), config.import_max_bytes),
-                metrics,
+                metrics: Arc::clone(&metrics),
                 progress,
                 policies,
                 backtests: Arc::default(),
@@ -195,7 +202,7 @@ impl App {
                 authenticator,
                 anonymous_originals: config.access.opens_originals(config.http_addr),
             };
-            Listening::start(listener, api)
+            Listening::start(listener, tls, &config.edge, &metrics, router(api, &config.edge))
         });
         let address = api.as_ref().and_then(|api| api.address);
         Ok(Self { address, key_file, databases, api, workers })
@@ -205,7 +212,7 @@ impl App {
     /// ends with the process, and loses nothing that was answered.
     pub async fn stop(self) {
         if let Some(api) = self.api {
-            api.stop().await;
+            api.stop(DRAIN_TIMEOUT).await;
         }
         self.workers.stop().await;
         if tokio::time::timeout(CLOSE_TIMEOUT, self.databases.close()).await.is_err() {
@@ -251,30 +258,6 @@ impl Workers {
         self.tasks.close();
         if tokio::time::timeout(CLOSE_TIMEOUT, self.tasks.wait()).await.is_err() {
             tracing::warn!("some workers were still running after {CLOSE_TIMEOUT:?}");
-        }
-    }
-}
-
-/// The API on its port.
-struct Listening {
-    address: Option<SocketAddr>,
-    server: JoinHandle<std::io::Result<()>>,
-    stop: CancellationToken,
-}
-
-impl Listening {
-    fn start(listener: TcpListener, api: Api) -> Self {
-        let address = listener.local_addr().ok();
-        let stop = CancellationToken::new();
-        let service = ServiceExt::<Request>::into_make_service(router(api));
-        let server = axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
-        Self { address, server: tokio::spawn(async move { server.await }), stop }
-    }
-
-    async fn stop(self) {
-        self.stop.cancel();
-        if tokio::time::timeout(DRAIN_TIMEOUT, self.server).await.is_err() {
-            tracing::warn!("some requests were still running after {DRAIN_TIMEOUT:?}");
         }
     }
 }

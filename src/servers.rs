@@ -32,8 +32,8 @@ impl Servers {
     /// When a server cannot be started, or the data directory belongs to another running process.
     pub async fn for_serving(store: &Store, nats_url: Option<&str>) -> Result<Self, EmbeddedError> {
         let (path, explicit) = store.data_dir();
-        if let Some(database_url) = &store.database_url {
-            return Ok(Self::of_others(store, database_url.clone(), nats_url.map(str::to_owned), path));
+        if let Some(database_url) = store.database_url() {
+            return Ok(Self::of_others(store, database_url.to_owned(), nats_url.map(str::to_owned), path));
         }
         let data = claim(path, explicit)?;
         let postgres = Postgres::start(&data, Tuning::Durable).await?;
@@ -53,7 +53,7 @@ impl Servers {
     /// As [`Servers::for_serving`].
     pub async fn for_a_command(store: &Store) -> Result<Self, EmbeddedError> {
         let (path, explicit) = store.data_dir();
-        let running = store.database_url.clone().or_else(|| running_postgres(path, explicit));
+        let running = store.database_url().map(str::to_owned).or_else(|| running_postgres(path, explicit));
         if let Some(database_url) = running {
             return Ok(Self::of_others(store, database_url, None, path));
         }
@@ -64,7 +64,7 @@ impl Servers {
     }
 
     fn of_others(store: &Store, database_url: String, nats_url: Option<String>, data_dir: &Path) -> Self {
-        let read_database_url = store.read_database_url.clone().unwrap_or_else(|| database_url.clone());
+        let read_database_url = store.read_database_url().unwrap_or(&database_url).to_owned();
         Self { database_url, read_database_url, nats_url, data_dir: data_dir.to_owned(), postgres: None, nats: None }
     }
 

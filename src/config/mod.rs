@@ -6,6 +6,8 @@
 mod access;
 mod commands;
 mod duration;
+mod edge;
+mod secret;
 mod serve;
 mod store;
 
@@ -13,6 +15,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 pub use access::{Access, AnonymousOriginals, CreateKey, Keys, KeysCommand, ListKeys, RevokeKey, RotateKey};
 pub use commands::{Backtest, Generate, Health, Import, Names, Parked, Projections, Rebuild, Redrive, Verify};
+pub use edge::Edge;
+pub use secret::SecretFile;
 pub use serve::{DEFAULT_POLICY, Role, Serve};
 pub use store::{PolicyFiles, Store};
 
@@ -50,7 +54,7 @@ pub enum LogFormat {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Serve the API, relay events and keep the read models.
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// Import workbooks of customers and loans.
     Import(Import),
     /// Write sample workbooks; the same seed gives the same bytes.

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use clap::{Args, ValueEnum};
 
 use super::access::Access;
+use super::edge::Edge;
+use super::secret::{SecretFile, secret_file};
 use super::store::{PolicyFiles, Store};
 
 /// The policy in force when nobody says otherwise.
@@ -19,9 +21,15 @@ pub struct Serve {
     /// Address of the API.
     #[arg(long, env = "HTTP_ADDR", default_value = "127.0.0.1:8000", value_name = "ADDR")]
     pub http_addr: SocketAddr,
+    /// How the API meets the outside.
+    #[command(flatten)]
+    pub edge: Edge,
     /// NATS with JetStream; without it a private one is started, if nats-server is installed.
     #[arg(long, env = "NATS_URL", hide_env_values = true, value_name = "URL")]
     pub nats_url: Option<String>,
+    /// File that holds the URL of NATS, in place of the URL.
+    #[arg(long, env = "NATS_URL_FILE", conflicts_with = "nats_url", value_name = "FILE", value_parser = secret_file)]
+    pub nats_url_file: Option<SecretFile>,
     /// Name of the stream, and first part of its subjects.
     #[arg(long, env = "NATS_STREAM", default_value = "CREDIT", value_name = "NAME", value_parser = stream_name)]
     pub nats_stream: String,
@@ -60,6 +68,14 @@ pub struct Serve {
     /// Who may use the API.
     #[command(flatten)]
     pub access: Access,
+}
+
+impl Serve {
+    /// NATS, if one is named.
+    #[must_use]
+    pub fn nats_url(&self) -> Option<&str> {
+        self.nats_url.as_deref().or(self.nats_url_file.as_ref().map(SecretFile::reveal))
+    }
 }
 
 /// What a process can do.

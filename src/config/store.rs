@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use chrono::FixedOffset;
 use clap::Args;
 
+use super::secret::{SecretFile, secret_file};
+
 /// Where data lies when nobody says otherwise.
 const DEFAULT_DATA_DIR: &str = ".data";
 
@@ -17,9 +19,17 @@ pub struct Store {
     /// PostgreSQL that holds the event log; without it a private one is started under the data directory.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     pub database_url: Option<String>,
+    /// File that holds the URL of that PostgreSQL, in place of the URL.
+    #[arg(long, env = "DATABASE_URL_FILE", conflicts_with = "database_url", value_name = "FILE",
+          value_parser = secret_file)]
+    pub database_url_file: Option<SecretFile>,
     /// PostgreSQL that holds the read models, when it is another one.
     #[arg(long, env = "READ_DATABASE_URL", hide_env_values = true, value_name = "URL")]
     pub read_database_url: Option<String>,
+    /// File that holds the URL of the read models' PostgreSQL, in place of the URL.
+    #[arg(long, env = "READ_DATABASE_URL_FILE", conflicts_with = "read_database_url", value_name = "FILE",
+          value_parser = secret_file)]
+    pub read_database_url_file: Option<SecretFile>,
     /// Connections of a pool to each database, at most; replays have ten more.
     #[arg(long, env = "DATABASE_CONNECTIONS", default_value_t = 20, value_name = "N",
           value_parser = clap::value_parser!(u32).range(2..=1000))]
@@ -35,6 +45,18 @@ pub struct Store {
 }
 
 impl Store {
+    /// PostgreSQL that holds the event log, if one is named.
+    #[must_use]
+    pub fn database_url(&self) -> Option<&str> {
+        self.database_url.as_deref().or(self.database_url_file.as_ref().map(SecretFile::reveal))
+    }
+
+    /// PostgreSQL that holds the read models, if another one is named.
+    #[must_use]
+    pub fn read_database_url(&self) -> Option<&str> {
+        self.read_database_url.as_deref().or(self.read_database_url_file.as_ref().map(SecretFile::reveal))
+    }
+
     /// The data directory, and whether somebody named it.
     #[must_use]
     pub fn data_dir(&self) -> (&Path, bool) {

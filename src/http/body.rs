@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 
 use super::MAX_BODY_BYTES;
 use super::number::parse_decimal;
+use super::pace::is_too_slow;
 use super::problem::{FieldError, Problem};
 
 /// How the decoder begins to speak of a field that a request does not have.
@@ -40,6 +41,7 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
             StatusCode::PAYLOAD_TOO_LARGE => {
                 Problem::unreadable_body(rejection.status(), format!("must be at most {MAX_BODY_BYTES} bytes"))
             }
+            _ if is_too_slow(&rejection) => Problem::too_slow(),
             status => Problem::unreadable_body(status, rejection.body_text()),
         })?;
         Ok(Self(bytes))

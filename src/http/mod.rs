@@ -19,6 +19,7 @@ mod middleware;
 pub mod number;
 mod openapi;
 mod operations;
+mod pace;
 mod parameters;
 mod precondition;
 pub mod problem;
@@ -39,6 +40,7 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::access::authenticator::Authenticator;
 use crate::backtest::Backtests;
 use crate::commands::{BusinessCalendar, Commands};
+use crate::config::Edge;
 use crate::import::jobs::Imports;
 use crate::metrics::Metrics;
 use crate::policies::Policies;
@@ -100,19 +102,28 @@ pub fn description() -> String {
 }
 
 /// Every route, with what surrounds them all.
-pub fn router(api: Api) -> NormalizePath<Router> {
+pub fn router(api: Api, edge: &Edge) -> NormalizePath<Router> {
     let (routes, description) = routes().split_for_parts();
     let guard = Arc::new(middleware::Guard {
         doors: access::Doors::of(&description),
         authenticator: Arc::clone(&api.authenticator),
         anonymous_originals: api.anonymous_originals,
     });
-    let routes = routes
+    let over_tls = middleware::OverTls(edge.tls().is_some());
+    let mut routes = routes
         .fallback(problem::no_such_route)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(from_fn_with_state(Arc::clone(&guard), middleware::authorise))
         .layer(from_fn_with_state(guard, middleware::identify))
+        .layer(from_fn_with_state(middleware::Bodies::new(edge.body_timeout()), middleware::receive))
+        .layer(from_fn(middleware::limit_head))
         .layer(CatchPanicLayer::custom(problem::panicked))
+        .layer(middleware::compression());
+    if !edge.cors_allowed_origins.is_empty() {
+        routes = routes.layer(middleware::cross_origin(&edge.cors_allowed_origins));
+    }
+    let routes = routes
+        .layer(from_fn_with_state(over_tls, middleware::secure))
         .layer(from_fn(middleware::envelope))
         .with_state(api);
     NormalizePathLayer::trim_trailing_slash().layer(routes)

@@ -1,21 +1,21 @@
 //! `health`: asks a running service, for images that hold nothing to ask with.
 
+use std::error::Error;
+use std::net::IpAddr;
 use std::time::Duration;
 
-use axum::http::Uri;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use reqwest::redirect::Policy;
+use reqwest::{Client, Url};
 
 use crate::config;
 
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
-const MAX_ANSWER_BYTES: u64 = 4096;
 
 /// Why a service is not healthy.
 #[derive(Debug, thiserror::Error)]
 pub enum HealthError {
-    /// Not an `http://` address.
-    #[error("'{0}' is not an http:// address")]
+    /// Not an address of HTTP.
+    #[error("'{0}' is not an http:// or https:// address")]
     Address(String),
     /// Nobody answers there.
     #[error("{address} does not answer")]
@@ -24,11 +24,11 @@ pub enum HealthError {
         address: String,
         /// Why.
         #[source]
-        source: std::io::Error,
+        source: Box<dyn Error + Send + Sync>,
     },
     /// It answers that it is not.
-    #[error("{0}")]
-    Unhealthy(String),
+    #[error("HTTP status {0}")]
+    Unhealthy(reqwest::StatusCode),
 }
 
 /// Succeeds when the address answers with status 200.
@@ -36,26 +36,36 @@ pub enum HealthError {
 /// # Errors
 /// [`HealthError`].
 pub async fn health(config: &config::Health) -> Result<(), HealthError> {
-    let uri: Uri = config.url.parse().map_err(|_| HealthError::Address(config.url.clone()))?;
-    let (Some("http"), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
-        return Err(HealthError::Address(config.url.clone()));
+    let address = || HealthError::Address(config.url.clone());
+    let url: Url = config.url.parse().map_err(|_| address())?;
+    let host = url.host_str().ok_or_else(address)?;
+    if !["http", "https"].contains(&url.scheme()) {
+        return Err(address());
+    }
+    let answer = ask(url.clone(), is_loopback(host)).await;
+    // The address stands in the message already.
+    let unreachable = |error: reqwest::Error| HealthError::Unreachable {
+        address: url.origin().ascii_serialization(),
+        source: error.without_url().into(),
     };
-    let address = format!("{}:{}", authority.host(), authority.port_u16().unwrap_or(80));
-    let answer = tokio::time::timeout(ANSWER_WITHIN, ask(&address, uri.path())).await;
-    let answer = answer.unwrap_or_else(|elapsed| Err(elapsed.into()));
-    let answer = answer.map_err(|source| HealthError::Unreachable { address, source })?;
-    let status = answer.lines().next().unwrap_or_default();
-    match status.split(' ').nth(1) {
-        Some("200") => Ok(()),
-        _ => Err(HealthError::Unhealthy(status.to_owned())),
+    match answer.map_err(unreachable)?.status() {
+        reqwest::StatusCode::OK => Ok(()),
+        status => Err(HealthError::Unhealthy(status)),
     }
 }
 
-async fn ask(address: &str, path: &str) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect(address).await?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await?;
-    let mut answer = Vec::new();
-    stream.take(MAX_ANSWER_BYTES).read_to_end(&mut answer).await?;
-    Ok(String::from_utf8_lossy(&answer).into_owned())
+/// A service's certificate names it as others call it, and no loopback address; and who listens there is this machine.
+async fn ask(url: Url, is_loopback: bool) -> reqwest::Result<reqwest::Response> {
+    let client = Client::builder()
+        .timeout(ANSWER_WITHIN)
+        .redirect(Policy::none())
+        .no_proxy()
+        .danger_accept_invalid_certs(is_loopback)
+        .build()?;
+    client.get(url).send().await
+}
+
+fn is_loopback(host: &str) -> bool {
+    let address: Result<IpAddr, _> = host.trim_start_matches('[').trim_end_matches(']').parse();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }

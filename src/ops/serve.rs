@@ -19,7 +19,7 @@ pub async fn serve(config: &Serve) -> Result<(), OpsError> {
     let asked = asked_to_stop();
     tokio::pin!(asked);
     let servers = tokio::select! {
-        servers = Servers::for_serving(&config.store, config.nats_url.as_deref()) => servers?,
+        servers = Servers::for_serving(&config.store, config.nats_url()) => servers?,
         () = &mut asked => return Ok(()),
     };
     let outcome = tokio::select! {
@@ -63,7 +63,7 @@ fn announce(config: &Serve, servers: &Servers, app: &App) {
     } else {
         "PostgreSQL of DATABASE_URL".to_owned()
     };
-    let fan_out = match (&servers.nats_url, &config.nats_url) {
+    let fan_out = match (&servers.nats_url, config.nats_url()) {
         (None, _) if servers.owns_postgres() => {
             "no NATS (no nats-server, and NATS_URL is not set): workers follow the log directly"
         }
@@ -74,7 +74,8 @@ fn announce(config: &Serve, servers: &Servers, app: &App) {
     say(format_args!("data       {postgres}"));
     say(format_args!("fan-out    {fan_out}"));
     let Some(address) = app.address else { return };
-    say(format_args!("listening  http://{address}"));
+    let scheme = config.edge.scheme();
+    say(format_args!("listening  {scheme}://{address}"));
     let (path, body) = if config.sample_data {
         let body =
             format!(r#"{{"customer_id": {SAMPLE_CUSTOMER}, "loan_amount": 100000, "interest_rate": 8, "tenure": 12}}"#);
@@ -87,7 +88,7 @@ fn announce(config: &Serve, servers: &Servers, app: &App) {
         let path = path.display();
         say(format_args!("key        every role: -H \"Authorization: Bearer $(cat {path})\""));
     }
-    say(format_args!("try        curl -s http://{address}/{path} -H 'Content-Type: application/json' \\"));
+    say(format_args!("try        curl -s {scheme}://{address}/{path} -H 'Content-Type: application/json' \\"));
     say(format_args!("                -d '{body}'"));
 }
 

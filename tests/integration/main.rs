@@ -16,6 +16,7 @@ mod customer_details;
 mod decisions;
 mod deliveries;
 mod delivery;
+mod edge;
 mod endpoints;
 mod gaps;
 mod held_log;

@@ -1,7 +1,6 @@
 //! Receiving the form with the workbooks, as it comes: each piece goes to the database, none of it is kept here.
 
 use std::error::Error;
-use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::multipart::{Field, MultipartError};
@@ -11,18 +10,13 @@ use sha2::{Digest, Sha256};
 
 use super::pieces::{Pieces, PiecesError};
 use crate::commands::DIGEST_BYTES;
+use crate::http::pace::is_too_slow;
 use crate::http::problem::Problem;
 use crate::import::jobs::upload::{Order, UPLOAD_WITHIN, Upload, Uploaded};
 use crate::import::jobs::{FileKind, Imports};
 use crate::import::workbook::{SIGHT_BYTES, refused_at_sight};
 
 const MULTIPART: &str = "multipart/form-data";
-/// A client that sends nothing for longer is given up.
-const IDLE: Duration = Duration::from_secs(30);
-/// Once it has been waited for so long in all, so many bytes must have come for each second of it: who sends one byte
-/// now and then would hold an upload's place for long.
-const PATIENT_FOR: Duration = Duration::from_secs(30);
-const LEAST_BYTES_A_SECOND: u64 = 16 << 10;
 /// What stands in a form beside the workbooks.
 const BESIDE_BYTES: u64 = 1 << 20;
 const MAX_FLAG_BYTES: usize = 5;
@@ -55,16 +49,11 @@ pub(super) async fn receive(
         dry_run: None,
         digests: Vec::new(),
         bytes: 0,
-        waited: Duration::ZERO,
         pieces,
     };
     let taken = tokio::time::timeout(UPLOAD_WITHIN, reception.take_all(&mut multipart)).await;
-    taken.map_err(|_| too_slow())??;
+    taken.map_err(|_| Problem::too_slow())??;
     Ok(reception.form())
-}
-
-fn too_slow() -> Problem {
-    Problem::unreadable_body(StatusCode::REQUEST_TIMEOUT, "came too slowly".to_owned())
 }
 
 fn too_large(max_bytes: u64) -> Problem {
@@ -103,15 +92,13 @@ struct Reception<'a> {
     digests: Vec<(FileKind, [u8; DIGEST_BYTES])>,
     /// Of all workbooks so far.
     bytes: u64,
-    /// For the client, in all.
-    waited: Duration,
     pieces: &'a Pieces,
 }
 
 impl Reception<'_> {
     async fn take_all(&mut self, multipart: &mut Multipart) -> Result<(), Problem> {
         loop {
-            let next = self.wait(multipart.next_field()).await?;
+            let next = multipart.next_field().await;
             let Some(field) = next.map_err(|error| Self::unreadable(&error))? else { break };
             let name = field.name().unwrap_or_default().to_owned();
             match name.as_str() {
@@ -129,18 +116,9 @@ impl Reception<'_> {
         Ok(())
     }
 
-    /// Waits for the client; its time counts, and not that of the database.
-    async fn wait<T>(&mut self, next: impl Future<Output = T>) -> Result<T, Problem> {
-        let began = Instant::now();
-        let next = tokio::time::timeout(IDLE, next).await.map_err(|_| too_slow())?;
-        self.waited += began.elapsed();
-        if lags(self.waited, self.bytes) { Err(too_slow()) } else { Ok(next) }
-    }
-
     /// What comes next of a field; `None` at its end.
-    async fn chunk(&mut self, field: &mut Field<'_>) -> Result<Option<bytes::Bytes>, Problem> {
-        let chunk = self.wait(field.chunk()).await?;
-        let chunk = chunk.map_err(|error| Self::unreadable(&error))?;
+    async fn chunk(&self, field: &mut Field<'_>) -> Result<Option<bytes::Bytes>, Problem> {
+        let chunk = field.chunk().await.map_err(|error| Self::unreadable(&error))?;
         self.pieces.hand_out(chunk.as_ref().map_or(0, bytes::Bytes::len));
         Ok(chunk)
     }
@@ -222,6 +200,9 @@ impl Reception<'_> {
 
     /// What is wrong with a form that cannot be read on.
     fn unreadable(error: &MultipartError) -> Problem {
+        if is_too_slow(error) {
+            return Problem::too_slow();
+        }
         let mut cause = error.source();
         while let Some(error) = cause {
             if let Some(error) = error.downcast_ref::<PiecesError>() {
@@ -247,11 +228,6 @@ impl Reception<'_> {
     }
 }
 
-/// Whether too little has come for the time that was waited for it.
-const fn lags(waited: Duration, bytes: u64) -> bool {
-    waited.as_secs() > PATIENT_FOR.as_secs() && bytes < waited.as_secs() * LEAST_BYTES_A_SECOND
-}
-
 /// A file's name for messages: without a path, and without what is not to be seen.
 fn file_name(kind: FileKind, given: Option<&str>) -> String {
     let name = given.and_then(|given| given.rsplit(['/', '\\']).next()).map(short).unwrap_or_default();
@@ -260,17 +236,4 @@ fn file_name(kind: FileKind, given: Option<&str>) -> String {
 
 fn short(name: &str) -> String {
     name.chars().filter(|c| !c.is_control()).take(MAX_NAME_CHARS).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn who_sends_too_little_for_long_lags() {
-        let cases = [(0, 0, false), (30, 0, false), (31, 31 << 14, false), (31, (31 << 14) - 1, true), (599, 1, true)];
-        for (seconds, bytes, expected) in cases {
-            assert_eq!(lags(Duration::from_secs(seconds), bytes), expected, "{bytes} in {seconds} s");
-        }
-    }
 }

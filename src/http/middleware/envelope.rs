@@ -50,11 +50,12 @@ fn written(mut response: Response, request_id: &str) -> Response {
     }
     let problem = response.extensions_mut().remove::<Problem>().unwrap_or_else(|| of_status(status));
     let mut document = (status, Json(problem.document(request_id))).into_response();
-    document.headers_mut().insert(header::CONTENT_TYPE, PROBLEM_JSON);
-    for name in [header::RETRY_AFTER, header::ALLOW, header::ETAG, header::WWW_AUTHENTICATE] {
-        if let Some(value) = response.headers_mut().remove(&name) {
-            document.headers_mut().insert(name, value);
-        }
+    // What was said of the body that is replaced goes, and whatever else was said stays.
+    let mut headers = std::mem::take(response.headers_mut());
+    for name in [header::CONTENT_LENGTH, header::CONTENT_ENCODING, header::TRANSFER_ENCODING] {
+        headers.remove(name);
     }
+    headers.insert(header::CONTENT_TYPE, PROBLEM_JSON);
+    *document.headers_mut() = headers;
     document
 }

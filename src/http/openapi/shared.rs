@@ -122,9 +122,12 @@ pub(super) fn add_common(operation: &mut Operation) {
         add_response(operation, "400", "BadRequest");
     }
     if takes_body {
+        add_response(operation, "408", "TooSlow");
         add_response(operation, "413", "TooLarge");
         add_response(operation, "415", "UnsupportedMediaType");
     }
+    add_response(operation, "414", "UrlTooLong");
+    add_response(operation, "431", "HeadersTooLarge");
     add_response(operation, "500", "Internal");
     add_parameter(operation, X_REQUEST_ID);
     for response in operation.responses.responses.values_mut() {
@@ -314,7 +317,7 @@ fn headers() -> [(&'static str, Header); 6] {
 }
 
 /// Problems that many operations can end in.
-fn responses() -> [(&'static str, Response); 11] {
+fn responses() -> [(&'static str, Response); 14] {
     [
         ("Unauthenticated", "`Authorization` is missing, or holds no key or token that is good.", false),
         ("Forbidden", "The caller has none of the roles that may.", false),
@@ -322,7 +325,10 @@ fn responses() -> [(&'static str, Response); 11] {
         ("PreconditionRequired", "`If-Match` is missing.", false),
         ("BadRequest", "The request is not valid; `errors` names each field, parameter or header.", false),
         ("StillRunning", STILL_RUNNING, true),
+        ("TooSlow", "The body came too slowly.", false),
         ("TooLarge", "The body is too large.", false),
+        ("UrlTooLong", "The URL is longer than 8 KiB.", false),
+        ("HeadersTooLarge", "The headers are more than 64, or have more than 16 KiB together.", false),
         ("UnsupportedMediaType", "The body is of a type that is not taken.", false),
         ("KeyReused", "The `Idempotency-Key` was used with another request.", false),
         ("Internal", "Something went wrong in the service. It has been logged under the request's id.", false),

@@ -8,6 +8,7 @@ mod of_access;
 mod of_command;
 mod of_import;
 mod of_replay;
+mod of_size;
 
 use std::any::Any;
 

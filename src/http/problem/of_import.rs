@@ -26,7 +26,7 @@ impl From<UploadError> for Problem {
     fn from(error: UploadError) -> Self {
         match &error {
             UploadError::TooMany => Self::too_many_imports(),
-            UploadError::Expired => Self::unreadable_body(StatusCode::REQUEST_TIMEOUT, "came too slowly".to_owned()),
+            UploadError::Expired => Self::too_slow(),
             UploadError::KeyTaken => Self::still_running(),
             UploadError::Store(_) => {
                 log(&error);

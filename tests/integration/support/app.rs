@@ -1,5 +1,7 @@
 //! A service for one test, on a database and a stream of its own.
 
+use std::net::SocketAddr;
+
 use clap::Parser;
 use credit_approval::app::{App, Prepared};
 use credit_approval::config::{Cli, Command, Serve};
@@ -51,7 +53,7 @@ impl TestApp {
         ];
         let cli = Cli::parse_from(fixed.iter().chain(arguments));
         let Command::Serve(serve) = cli.command else { panic!("asked to serve") };
-        Serve { nats_url: servers().nats_url(), ..serve }
+        Serve { nats_url: servers().nats_url(), ..*serve }
     }
 
     /// With a given configuration: another process on the same data, or the same one again.
@@ -67,6 +69,11 @@ impl TestApp {
     /// The same data from another process.
     pub(crate) async fn another(&self) -> Self {
         Self::start_with(self.config.clone()).await
+    }
+
+    /// Where the API listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.app.address.expect("the API listens")
     }
 
     /// The database, to look behind the API.

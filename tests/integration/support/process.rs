@@ -11,7 +11,7 @@ use tokio::process::{Child, ChildStdout, Command};
 use super::wait::PATIENCE;
 
 /// What the environment may name, and no test means.
-const OF_THE_ENVIRONMENT: [&str; 14] = [
+const OF_THE_ENVIRONMENT: &[&str] = &[
     "DATABASE_URL",
     "READ_DATABASE_URL",
     "NATS_URL",
@@ -26,6 +26,16 @@ const OF_THE_ENVIRONMENT: [&str; 14] = [
     "JWT_AUDIENCE",
     "JWT_JWKS_URL",
     "JWT_JWKS_FILE",
+    "DATABASE_URL_FILE",
+    "READ_DATABASE_URL_FILE",
+    "NATS_URL_FILE",
+    "TLS_CERTIFICATE_FILE",
+    "TLS_KEY_FILE",
+    "MAX_CONNECTIONS",
+    "HEADER_TIMEOUT",
+    "IDLE_TIMEOUT",
+    "BODY_TIMEOUT",
+    "CORS_ALLOWED_ORIGINS",
 ];
 
 /// The program, on nothing that the environment names; killed with the test.
