@@ -22,7 +22,7 @@ use crate::bus::wake::Wake;
 use crate::bus::{Bus, BusError, StreamOptions};
 use crate::commands::{BusinessCalendar, Commands};
 use crate::config::{Role, Serve};
-use crate::databases::{Databases, process_name};
+use crate::databases::{Databases, SlowStatements, process_name};
 use crate::http::{Api, router};
 use crate::import::ImportError;
 use crate::import::jobs::Imports;
@@ -113,7 +113,8 @@ impl App {
         let Prepared { policies, listener } = prepared;
         let connections = config.store.database_connections;
         let (log, read_models) = (&servers.database_url, &servers.read_database_url);
-        let databases = Databases::connect(log, read_models, connections, LevelFilter::Warn).await?;
+        let slow = SlowStatements { at_least: config.store.slow_statement(), level: LevelFilter::Warn };
+        let databases = Databases::connect(log, read_models, connections, slow).await?;
         migrate(&databases.log, &databases.read_models).await?;
         policies.must_be_unchanged(&databases.read_models).await?;
         let log = EventLog::new(databases.log.clone());

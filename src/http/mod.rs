@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::from_fn;
+use axum::middleware::from_fn_with_state;
 use sqlx::PgPool;
 use tower::Layer;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -94,12 +94,13 @@ pub fn description() -> String {
 
 /// Every route, with what surrounds them all.
 pub fn router(api: Api) -> NormalizePath<Router> {
+    let requests = Arc::new(api.metrics.register(middleware::Requests::register));
     let routes = Router::from(routes())
         .fallback(problem::no_such_route)
         .method_not_allowed_fallback(problem::no_such_method)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(CatchPanicLayer::custom(problem::panicked))
-        .layer(from_fn(middleware::envelope))
+        .layer(from_fn_with_state(requests, middleware::envelope))
         .with_state(api);
     NormalizePathLayer::trim_trailing_slash().layer(routes)
 }

@@ -3,6 +3,7 @@
 //! Whoever counts something owns its metrics and registers them here once ([`Metrics::register`]); nothing here knows
 //! what they mean. What every process would answer alike is read when it is asked for ([`standing`]).
 
+pub mod buckets;
 mod standing;
 
 use std::sync::{Mutex, PoisonError};
