@@ -40,6 +40,7 @@ use crate::import::jobs::Imports;
 use crate::metrics::Metrics;
 use crate::policies::Policies;
 use crate::progress::Progress;
+use crate::relay::lag::RelayWatch;
 use crate::replay::Replay;
 
 const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -57,6 +58,8 @@ pub struct Api {
     pub read_models: PgPool,
     /// Imports in the background.
     pub imports: Imports,
+    /// How far the stream is behind the log, where there is a stream.
+    pub relay: Option<Arc<RelayWatch>>,
     /// What this process counts.
     pub metrics: Arc<Metrics>,
     /// How far the read models have come.

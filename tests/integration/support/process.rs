@@ -11,7 +11,7 @@ use tokio::process::{Child, ChildStdout, Command};
 use super::wait::PATIENCE;
 
 /// What the environment may name, and no test means.
-const OF_THE_ENVIRONMENT: [&str; 9] = [
+const OF_THE_ENVIRONMENT: [&str; 16] = [
     "DATABASE_URL",
     "READ_DATABASE_URL",
     "NATS_URL",
@@ -21,6 +21,13 @@ const OF_THE_ENVIRONMENT: [&str; 9] = [
     "POLICY",
     "POLICIES_DIR",
     "BUSINESS_UTC_OFFSET",
+    "LOG_FORMAT",
+    "SLOW_STATEMENT_MS",
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_HEADERS",
+    "OTEL_SERVICE_NAME",
+    "OTEL_TRACES_SAMPLER",
+    "OTEL_TRACES_SAMPLER_ARG",
 ];
 
 /// The program, on nothing that the environment names; killed with the test.
