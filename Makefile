@@ -86,3 +86,10 @@ openapi: ## write the API's description to docs/openapi.json
 FUZZ_SECONDS ?= 600
 fuzz: setup ## send what the API's description allows and forbids to a service of its own for FUZZ_SECONDS (600)
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) scripts/fuzz-api
+
+.PHONY: metrics monitoring
+metrics: setup ## write the table of metrics to docs/metrics.md
+	WRITE_METRICS=1 cargo test --workspace --test integration observability::catalogue::the_document
+
+monitoring: ## check and try the alerts, and check the dashboards' queries, with promtool if it is installed
+	@scripts/check-monitoring

@@ -21,10 +21,10 @@ use crate::access::first_key::{self, FirstKeyError};
 use crate::access::keys::known::KnownKeys;
 use crate::access::tokens::Tokens;
 use crate::bus::wake::Wake;
-use crate::bus::{Bus, BusError, StreamOptions};
-use crate::commands::{BusinessCalendar, Commands};
+use crate::bus::{self, Bus, BusError, StreamOptions};
+use crate::commands::{BusinessCalendar, CommandMetrics, Commands};
 use crate::config::{Access, Role, Serve};
-use crate::databases::{Databases, process_name};
+use crate::databases::{Databases, SlowStatements, process_name};
 use crate::http::{Api, router};
 use crate::import::ImportError;
 use crate::import::jobs::Imports;
@@ -34,8 +34,9 @@ use crate::listening::{Listening, Tls, TlsError};
 use crate::metrics::Metrics;
 use crate::policies::{Policies, PoliciesError};
 use crate::progress::Progress;
-use crate::projector::{Outdated, Projector};
-use crate::relay::Relay;
+use crate::projector::{Outdated, Projector, WorkerMetrics};
+use crate::relay::lag::RelayWatch;
+use crate::relay::{Relay, RelayMetrics};
 use crate::replay::watch::watch;
 use crate::sample;
 use crate::servers::Servers;
@@ -133,7 +134,8 @@ impl App {
         let Prepared { policies, listener, tls } = prepared;
         let connections = config.store.database_connections;
         let (log, read_models) = (&servers.database_url, &servers.read_database_url);
-        let databases = Databases::connect(log, read_models, connections, LevelFilter::Warn).await?;
+        let slow = SlowStatements { at_least: config.store.slow_statement(), level: LevelFilter::Warn };
+        let databases = Databases::connect(log, read_models, connections, slow).await?;
         migrate(&databases.log, &databases.read_models).await?;
         policies.must_be_unchanged(&databases.read_models).await?;
         let key_file = match servers.owns_postgres() {
@@ -155,10 +157,12 @@ impl App {
         let (watched, read_models) = (Arc::clone(&progress), databases.read_models.clone());
         workers.spawn(|stop| async move { watched.watch_database(&read_models, stop).await });
         if let Some(bus) = &bus {
+            metrics.register(|registry| bus::metrics::register(registry, bus));
             workers.spawn(|stop| wake.clone().listen(bus.clone(), stop));
         }
         if let Some(bus) = bus.clone().filter(|_| has(config, Role::Relay)) {
-            let relay = Relay { log: databases.log.clone(), bus, wake: wake.clone() };
+            let metrics = Arc::new(metrics.register(RelayMetrics::register));
+            let relay = Relay { log: databases.log.clone(), bus, wake: wake.clone(), metrics };
             workers.spawn(|stop| relay.run(stop));
         }
         if has(config, Role::Projector) {
@@ -167,10 +171,11 @@ impl App {
                 process: process_name(),
                 log,
                 read_models,
-                bus,
+                bus: bus.clone(),
                 wake: wake.clone(),
                 progress: Arc::clone(&progress),
                 outdated: Outdated::default(),
+                metrics: Arc::new(metrics.register(WorkerMetrics::register)),
                 alone: Arc::default(),
             };
             workers.spawn(|stop| projector.run(stop));
@@ -187,12 +192,14 @@ impl App {
             workers.spawn(|stop| Arc::clone(&authenticator).keep(stop));
         }
         let api = listener.map(|listener| {
+            let counted = metrics.register(CommandMetrics::register);
             let api = Api {
-                commands: Arc::new(Commands::new(log, Arc::clone(policies.in_force()), calendar, wake)),
+                commands: Arc::new(Commands::new(log, Arc::clone(policies.in_force()), calendar, wake, counted)),
                 log: databases.log.clone(),
                 replay: databases.replay(),
                 read_models: databases.read_models.clone(),
                 imports: Imports::new(databases.log.clone(), config.import_max_bytes),
+                relay: bus.map(|bus| Arc::new(RelayWatch::new(databases.log.clone(), bus))),
                 metrics: Arc::clone(&metrics),
                 progress,
                 policies,

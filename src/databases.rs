@@ -12,10 +12,17 @@ use sqlx::{ConnectOptions, Connection};
 use crate::replay::Replay;
 
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
-/// What takes longer is told.
-const SLOW_STATEMENT: Duration = Duration::from_secs(1);
 const REPLAY_CONNECTIONS: u32 = 10;
 const REPLAY_IDLE: Duration = Duration::from_secs(30);
+
+/// Which statements the log is told of as slow, and how loudly.
+#[derive(Debug, Clone, Copy)]
+pub struct SlowStatements {
+    /// Those that take so long.
+    pub at_least: Duration,
+    /// At this level.
+    pub level: LevelFilter,
+}
 
 /// Connections to both databases; they may be one.
 #[derive(Clone)]
@@ -66,7 +73,7 @@ impl Lives {
 }
 
 impl Databases {
-    /// Connects to both. Of statements that take long it is told at the level `slow`.
+    /// Connects to both.
     ///
     /// # Errors
     /// When an address is not one, or its server cannot be reached.
@@ -74,7 +81,7 @@ impl Databases {
         log_url: &str,
         read_models_url: &str,
         connections: u32,
-        slow: LevelFilter,
+        slow: SlowStatements,
     ) -> Result<Self, sqlx::Error> {
         // What was answered is on disk, whatever the server's own default is.
         let log = options(log_url, slow)?.options([("synchronous_commit", "on")]);
@@ -133,7 +140,7 @@ pub fn is_unexplained(error: &sqlx::Error) -> bool {
     }
 }
 
-fn options(url: &str, slow: LevelFilter) -> Result<PgConnectOptions, sqlx::Error> {
+fn options(url: &str, slow: SlowStatements) -> Result<PgConnectOptions, sqlx::Error> {
     let options = PgConnectOptions::from_str(url)?.application_name("credit-approval");
-    Ok(options.log_statements(LevelFilter::Debug).log_slow_statements(slow, SLOW_STATEMENT))
+    Ok(options.log_statements(LevelFilter::Debug).log_slow_statements(slow.level, slow.at_least))
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::Parser;
 use credit_approval::config::{Cli, Command};
 use credit_approval::ops;
-use credit_approval::telemetry;
+use credit_approval::telemetry::Telemetry;
 
 /// What was not done by then ends with the process.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -26,9 +26,10 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<(), Box<dyn Error>> {
-    telemetry::start(cli.log_format, &cli.log_filter)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let telemetry = Telemetry::start(&cli.telemetry, runtime.handle())?;
     let outcome = runtime.block_on(run_command(cli.command));
+    telemetry.stop();
     // A thread that reads a workbook, or waits for a name to be resolved, ends with the process.
     runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
     outcome

@@ -41,7 +41,8 @@ pub enum UnreadableEvent {
 }
 
 /// A decoder's message without the values in it: `invalid type: string "Asha", expected u8` speaks of `string …`.
-fn without_values(error: &serde_json::Error) -> String {
+#[must_use]
+pub fn without_values(error: &serde_json::Error) -> String {
     let message = error.to_string();
     let mut text = String::with_capacity(message.len());
     let mut rest = message.as_str();

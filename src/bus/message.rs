@@ -82,6 +82,8 @@ pub enum NotOurs {
 pub struct Delivery {
     /// What was delivered.
     pub message: Message,
+    /// The trace context that it carried, where its event's request is traced.
+    pub traceparent: Option<String>,
     /// How to acknowledge it, where it came from NATS.
     pub acker: Option<Acker>,
 }
@@ -90,6 +92,6 @@ impl Delivery {
     /// Straight from the log.
     #[must_use]
     pub const fn from_log(message: Message) -> Self {
-        Self { message, acker: None }
+        Self { message, traceparent: None, acker: None }
     }
 }

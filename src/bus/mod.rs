@@ -5,6 +5,8 @@
 //! correctness.
 
 pub mod message;
+pub mod metrics;
+pub mod publishing;
 pub mod wake;
 
 use std::time::Duration;
@@ -20,6 +22,7 @@ use percent_encoding::percent_decode_str;
 use projections::{Partition, Projection};
 
 use self::message::{Message, NotOurs};
+use self::publishing::{Publishing, carrying};
 
 const STREAM_MAX_AGE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
@@ -174,6 +177,15 @@ impl Bus {
         Ok(Message::decode(&last.payload, &self.log).ok().map(|message| message.position))
     }
 
+    /// As [`Bus::last_position`], of the stream of this name; `None` also where there is none.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn stream_position(&self) -> Result<Option<i64>, BusError> {
+        let stream = self.context.get_stream(&self.stream).await.map_err(failed("looking up the stream"))?;
+        self.last_position(&stream).await
+    }
+
     /// Reads a message of this log.
     ///
     /// # Errors
@@ -187,15 +199,26 @@ impl Bus {
     /// # Errors
     /// When one is not acknowledged in time; those before it are held, those after it may be.
     pub async fn publish(&self, messages: &[(Partition, Message)]) -> Result<(), BusError> {
+        let mut traced = Publishing::begin();
+        let outcome = self.publish_traced(messages, &mut traced).await;
+        if let Err(error) = &outcome {
+            traced.failed(error);
+        }
+        outcome
+    }
+
+    async fn publish_traced(&self, messages: &[(Partition, Message)], traced: &mut Publishing) -> Result<(), BusError> {
         let mut acknowledgements = Vec::with_capacity(messages.len());
         for (partition, message) in messages {
+            let subject = self.subject(*partition);
             let payload = message.encode(&self.log).map_err(failed("encoding a message"))?;
-            let outgoing = PublishMessage::build().message_id(message.id(&self.log)).payload(payload.into());
-            let acknowledgement = self
-                .context
-                .send_publish(self.subject(*partition), outgoing)
-                .await
-                .map_err(failed("publishing a message"))?;
+            let mut outgoing = PublishMessage::build();
+            if let Some(traceparent) = traced.add(&subject, message) {
+                outgoing = outgoing.headers(carrying(&traceparent));
+            }
+            let outgoing = outgoing.message_id(message.id(&self.log)).payload(payload.into());
+            let acknowledgement =
+                self.context.send_publish(subject, outgoing).await.map_err(failed("publishing a message"))?;
             acknowledgements.push(acknowledgement.into_future());
         }
         try_join_all(acknowledgements).await.map_err(failed("waiting for a message to be held"))?;

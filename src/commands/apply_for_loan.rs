@@ -7,6 +7,7 @@ use aggregates::ids::{CustomerId, DecisionId, LoanId};
 use aggregates::loan::{Loan, LoanCommand, LoanEvent, LoanTerms, OpenLoan};
 use aggregates::policy::decision::{Application, Assessment};
 
+use super::metrics::{Kind, Verdict};
 use super::{Answered, CommandError, Commands, KeyedRequest, Moment, Origin, Prepared, Rendered, handle, serialize};
 use crate::store::append::Append;
 use crate::store::ids::draw_decision_and_loan;
@@ -43,7 +44,7 @@ impl Commands {
             let prepare = || self.prepare_application(customer_id, application.clone(), origin, &render);
             self.until_appended(keyed, prepare).await
         };
-        self.once(keyed, decide).await
+        self.once(Kind::ApplyForLoan, keyed, decide).await
     }
 
     async fn prepare_application(
@@ -55,8 +56,9 @@ impl Commands {
     ) -> Result<Option<Prepared>, CommandError> {
         match self.decide_application(customer_id, application, origin).await {
             Ok((to_append, decided)) => {
+                let verdict = Some(Verdict::from(&decided.assessment));
                 let answer = render(decided).map_err(CommandError::Render)?;
-                Ok(Some(Prepared { customer_id, to_append, answer }))
+                Ok(Some(Prepared { customer_id, to_append, answer, verdict }))
             }
             // An import took the new loan's id for a loan of this very customer: the next one is free.
             Err(CommandError::Customer(CustomerRefusal::LoanAlreadyKnown(_))) => Ok(None),

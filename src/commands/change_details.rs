@@ -7,6 +7,7 @@ use aggregates::money::Money;
 use aggregates::person::{MonthlyIncome, PhoneNumber};
 use projections::Partition;
 
+use super::metrics::Kind;
 use super::{Answered, ChangeRequest, CommandError, Commands, Moment, Prepared, Rendered, handle, serialize};
 use crate::store::LoadError;
 use crate::store::append::Append;
@@ -53,7 +54,7 @@ impl Commands {
             let prepare = || self.prepare_details_change(customer_id, change, request, &render);
             self.until_appended(request.keyed, prepare).await
         };
-        self.once(request.keyed, change).await
+        self.once(Kind::ChangeDetails, request.keyed, change).await
     }
 
     async fn prepare_details_change(
@@ -87,7 +88,7 @@ impl Commands {
             to_append.stand_at(stands_at.map_err(|error| LoadError::Unavailable(Box::new(error)))?);
         }
         let answer = render(after).map_err(CommandError::Render)?.at_revision(customer.aggregate.revision());
-        Ok(Some(Prepared { customer_id, to_append, answer }))
+        Ok(Some(Prepared { customer_id, to_append, answer, verdict: None }))
     }
 }
 

@@ -49,7 +49,7 @@ impl Commands {
         let mut to_append = Append::default();
         to_append.push(&serialize::<Loan>(loan_id.get(), loan.current_sequence, events, &metadata)?);
         to_append.push(&serialize::<Customer>(customer_id.get(), customer.current_sequence, recorded, &metadata)?);
-        Ok(Some(Prepared { customer_id, to_append, answer }))
+        Ok(Some(Prepared { customer_id, to_append, answer, verdict: None }))
     }
 }
 

@@ -11,11 +11,13 @@
 
 use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use aggregates::Invalid;
 use aggregates::ids::CustomerId;
 use projections::Partition;
 
+use super::metrics::Kind;
 use super::{Answer, Answered, CommandError, Commands, LogPlace};
 use crate::access::Caller;
 use crate::store::idempotency::{KeyedAnswer, find};
@@ -103,6 +105,18 @@ impl Commands {
     /// # Errors
     /// The command's own; [`CommandError::KeyTaken`], [`CommandError::KeyReused`] or [`CommandError::KeyLookup`].
     pub(super) async fn once(
+        &self,
+        kind: Kind,
+        keyed: Option<&KeyedRequest>,
+        execute: impl Future<Output = Result<Answered, CommandError>>,
+    ) -> Result<Answered, CommandError> {
+        let began = Instant::now();
+        let outcome = self.once_where_keyed(keyed, execute).await;
+        self.metrics.ended(kind, began.elapsed(), &outcome);
+        outcome
+    }
+
+    async fn once_where_keyed(
         &self,
         keyed: Option<&KeyedRequest>,
         execute: impl Future<Output = Result<Answered, CommandError>>,

@@ -8,6 +8,7 @@ mod change;
 mod change_details;
 mod change_loan;
 mod idempotency;
+mod metrics;
 mod queue;
 mod register;
 mod repay;
@@ -17,7 +18,7 @@ mod write_off;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aggregates::customer::CustomerRefusal;
 use aggregates::ids::CustomerId;
@@ -30,6 +31,8 @@ use cqrs_es::{Aggregate, EventEnvelope};
 use projections::Partition;
 use rand::RngExt;
 use serde::Serialize;
+use tracing::field::Empty;
+use tracing::{Instrument, debug_span};
 
 use crate::bus::wake::Wake;
 use crate::store::append::{Append, AppendError, append};
@@ -40,10 +43,12 @@ pub use self::apply_for_loan::LoanApplication;
 pub use self::change::{ChangeRequest, Expected};
 pub use self::change_details::{CustomerDetails, DetailsChange};
 pub use self::idempotency::{DIGEST_BYTES, IdempotencyKey, KeyedRequest};
+pub use self::metrics::CommandMetrics;
 pub use self::register::{Registered, Registration};
 pub use self::repay::Repayment;
 
 use self::idempotency::RunningKeys;
+use self::metrics::Verdict;
 use self::queue::CustomerQueue;
 
 /// How often a command is decided again before it is given up. A conflict means that another one succeeded, so this
@@ -235,6 +240,8 @@ struct Prepared {
     customer_id: CustomerId,
     to_append: Append,
     answer: Answer,
+    /// What was decided over an application, where it is one.
+    verdict: Option<Verdict>,
 }
 
 /// Executes commands.
@@ -245,13 +252,21 @@ pub struct Commands {
     wake: Wake,
     queue: CustomerQueue,
     running: RunningKeys,
+    metrics: CommandMetrics,
 }
 
 impl Commands {
     /// An executor on a log, under a policy.
     #[must_use]
-    pub fn new(log: EventLog, policy: Arc<Policy>, calendar: BusinessCalendar, wake: Wake) -> Self {
-        Self { log, policy, calendar, wake, queue: CustomerQueue::default(), running: RunningKeys::default() }
+    pub fn new(
+        log: EventLog,
+        policy: Arc<Policy>,
+        calendar: BusinessCalendar,
+        wake: Wake,
+        metrics: CommandMetrics,
+    ) -> Self {
+        let (queue, running) = (CustomerQueue::default(), RunningKeys::default());
+        Self { log, policy, calendar, wake, queue, running, metrics }
     }
 
     /// Now: a command takes its time once, when it is decided.
@@ -270,9 +285,9 @@ impl Commands {
     where
         Decided: Future<Output = Result<Option<Prepared>, CommandError>>,
     {
-        for _ in 0..MAX_ATTEMPTS {
-            let Some(Prepared { customer_id, to_append, answer }) = decide().await? else { continue };
-            if let Some(answered) = self.append(to_append, customer_id, keyed, answer).await? {
+        for attempt in 1..=MAX_ATTEMPTS {
+            let Some(prepared) = decide().instrument(debug_span!("decide", attempt)).await? else { continue };
+            if let Some(answered) = self.append(prepared, keyed).await? {
                 return Ok(answered);
             }
         }
@@ -283,17 +298,19 @@ impl Commands {
     /// somebody was faster: the command is to be decided again.
     async fn append(
         &self,
-        mut events: Append,
-        customer: CustomerId,
+        Prepared { customer_id, mut to_append, answer, verdict }: Prepared,
         keyed: Option<&KeyedRequest>,
-        answer: Answer,
     ) -> Result<Option<Answered>, CommandError> {
         if let Some(keyed) = keyed {
-            events.remember_answer(keyed.answered(customer, &answer));
+            to_append.remember_answer(keyed.answered(customer_id, &answer));
         }
-        let position = match append(self.log.pool(), &events).await {
+        let began = Instant::now();
+        let span = debug_span!("append", position = Empty);
+        let position = match append(self.log.pool(), &to_append).instrument(span.clone()).await {
             Ok(position) => position,
             Err(AppendError::Conflict) => {
+                self.metrics.appended(began);
+                self.metrics.conflict();
                 pause().await;
                 return Ok(None);
             }
@@ -301,8 +318,13 @@ impl Commands {
             Err(AppendError::PhoneNumberTaken(_)) => return Err(CommandError::PhoneNumberTaken),
             Err(error @ AppendError::Store(_)) => return Err(CommandError::Store(error)),
         };
+        self.metrics.appended(began);
+        span.record("position", position);
+        if let Some(verdict) = verdict {
+            self.metrics.decided(&verdict);
+        }
         self.wake.appended().await;
-        let place = LogPlace { partition: Partition::of(customer), position };
+        let place = LogPlace { partition: Partition::of(customer_id), position };
         Ok(Some(Answered { answer, place, replayed: false }))
     }
 }

@@ -6,6 +6,7 @@ use aggregates::money::Money;
 use aggregates::person::{MonthlyIncome, PersonalData};
 use chrono::Utc;
 
+use super::metrics::Kind;
 use super::{Answered, CommandError, Commands, KeyedRequest, Origin, Prepared, Rendered, handle, serialize};
 use crate::store::append::Append;
 use crate::store::ids::draw_customer;
@@ -45,7 +46,7 @@ impl Commands {
         render: impl Fn(Registered) -> Rendered,
     ) -> Result<Answered, CommandError> {
         let prepare = || self.prepare_registration(registration, origin, &render);
-        self.once(keyed, self.until_appended(keyed, prepare)).await
+        self.once(Kind::Register, keyed, self.until_appended(keyed, prepare)).await
     }
 
     /// Nothing is appended where an import takes the id meanwhile: then the next one is free.
@@ -59,7 +60,7 @@ impl Commands {
         let (to_append, approved_limit) = first_event(customer_id, registration.clone(), origin).await?;
         let answer = render(Registered { customer_id, approved_limit }).map_err(CommandError::Render)?;
         let answer = answer.at_revision(FIRST_REVISION);
-        Ok(Some(Prepared { customer_id, to_append, answer }))
+        Ok(Some(Prepared { customer_id, to_append, answer, verdict: None }))
     }
 }
 

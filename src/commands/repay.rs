@@ -5,6 +5,7 @@ use aggregates::loan::{LoanCommand, LoanEvent, ReceiveRepayment, RepaymentReceiv
 use aggregates::repayment::{Reference, RepaymentAmount};
 use chrono::NaiveDate;
 
+use super::metrics::Kind;
 use super::{Answered, ChangeRequest, CommandError, Commands, Moment, Rendered};
 use crate::store::ids::draw_repayment;
 
@@ -46,6 +47,6 @@ impl Commands {
             let answer = |event: &LoanEvent| event.repayment().map(&render);
             self.change_loan(loan_id, request, command, answer).await
         };
-        self.once(request.keyed, take).await
+        self.once(Kind::Repay, request.keyed, take).await
     }
 }

@@ -4,6 +4,7 @@ use aggregates::ids::{LoanId, RepaymentId};
 use aggregates::loan::{LoanCommand, LoanEvent, RepaymentReversed, ReverseRepayment};
 use aggregates::text::ReasonText;
 
+use super::metrics::Kind;
 use super::{Answered, ChangeRequest, CommandError, Commands, Moment, Rendered};
 
 impl Commands {
@@ -24,6 +25,6 @@ impl Commands {
             LoanCommand::ReverseRepayment(ReverseRepayment { repayment_id, reason: reason.clone(), today, at })
         };
         let answer = |event: &LoanEvent| event.reversal().map(&render);
-        self.once(request.keyed, self.change_loan(loan_id, request, command, answer)).await
+        self.once(Kind::ReverseRepayment, request.keyed, self.change_loan(loan_id, request, command, answer)).await
     }
 }

@@ -3,6 +3,7 @@
 use aggregates::ids::LoanId;
 use aggregates::loan::{LoanCommand, LoanEvent, LoanSettledEarly, SettleEarly};
 
+use super::metrics::Kind;
 use super::{Answered, ChangeRequest, CommandError, Commands, Moment, Rendered, Repayment};
 use crate::store::ids::draw_repayment;
 
@@ -34,6 +35,6 @@ impl Commands {
             let answer = |event: &LoanEvent| event.early_settlement().map(&render);
             self.change_loan(loan_id, request, command, answer).await
         };
-        self.once(request.keyed, settle).await
+        self.once(Kind::SettleEarly, request.keyed, settle).await
     }
 }

@@ -4,6 +4,7 @@ use aggregates::ids::LoanId;
 use aggregates::loan::{LoanCommand, LoanEvent, LoanWrittenOff, WriteOff};
 use aggregates::text::ReasonText;
 
+use super::metrics::Kind;
 use super::{Answered, ChangeRequest, CommandError, Commands, Moment, Rendered};
 
 impl Commands {
@@ -20,6 +21,6 @@ impl Commands {
     ) -> Result<Answered, CommandError> {
         let command = |Moment { at, today }| LoanCommand::WriteOff(WriteOff { reason: reason.clone(), today, at });
         let answer = |event: &LoanEvent| event.write_off().map(&render);
-        self.once(request.keyed, self.change_loan(loan_id, request, command, answer)).await
+        self.once(Kind::WriteOff, request.keyed, self.change_loan(loan_id, request, command, answer)).await
     }
 }

@@ -1,7 +1,7 @@
 //! What can be configured: every option of every command, each also an environment variable.
 //!
 //! [`serve`] has the options of the service, an area's in a struct of their own; [`commands`] those of the commands that
-//! end; [`store`] what they share.
+//! end; [`store`] and [`telemetry`] what they share.
 
 mod access;
 mod commands;
@@ -10,8 +10,9 @@ mod edge;
 mod secret;
 mod serve;
 mod store;
+mod telemetry;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 
 pub use access::{Access, AnonymousOriginals, CreateKey, Keys, KeysCommand, ListKeys, RevokeKey, RotateKey};
 pub use commands::{Backtest, Generate, Health, Import, Names, Parked, Projections, Rebuild, Redrive, Verify};
@@ -19,35 +20,18 @@ pub use edge::Edge;
 pub use secret::SecretFile;
 pub use serve::{DEFAULT_POLICY, Role, Serve};
 pub use store::{PolicyFiles, Store};
+pub use telemetry::{LogFormat, Sampler, Telemetry, Traces};
 
 /// Decides who gets credit, records why, and never loses or double-counts a rupee.
 #[derive(Debug, Parser)]
 #[command(name = "credit-approval", version, max_term_width = 110)]
 pub struct Cli {
-    /// How the log is written.
-    #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Pretty, global = true)]
-    pub log_format: LogFormat,
-    /// What is logged: a level, or levels by module (`info,sqlx=debug`).
-    #[arg(
-        long,
-        env = "RUST_LOG",
-        default_value = "info,sqlx::postgres::notice=warn,async_nats=warn",
-        global = true,
-        value_name = "FILTER"
-    )]
-    pub log_filter: String,
+    /// The log and the traces.
+    #[command(flatten)]
+    pub telemetry: Telemetry,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
-}
-
-/// How the log is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// For people.
-    Pretty,
-    /// One JSON object a line.
-    Json,
 }
 
 /// The commands.

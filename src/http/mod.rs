@@ -45,6 +45,7 @@ use crate::import::jobs::Imports;
 use crate::metrics::Metrics;
 use crate::policies::Policies;
 use crate::progress::Progress;
+use crate::relay::lag::RelayWatch;
 use crate::replay::Replay;
 
 const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -62,6 +63,8 @@ pub struct Api {
     pub read_models: PgPool,
     /// Imports in the background.
     pub imports: Imports,
+    /// How far the stream is behind the log, where there is a stream.
+    pub relay: Option<Arc<RelayWatch>>,
     /// What this process counts.
     pub metrics: Arc<Metrics>,
     /// How far the read models have come.
@@ -109,6 +112,7 @@ pub fn router(api: Api, edge: &Edge) -> NormalizePath<Router> {
         authenticator: Arc::clone(&api.authenticator),
         anonymous_originals: api.anonymous_originals,
     });
+    let requests = Arc::new(api.metrics.register(middleware::Requests::register));
     let over_tls = middleware::OverTls(edge.tls().is_some());
     let mut routes = routes
         .fallback(problem::no_such_route)
@@ -124,7 +128,7 @@ pub fn router(api: Api, edge: &Edge) -> NormalizePath<Router> {
     }
     let routes = routes
         .layer(from_fn_with_state(over_tls, middleware::secure))
-        .layer(from_fn(middleware::envelope))
+        .layer(from_fn_with_state(requests, middleware::envelope))
         .with_state(api);
     NormalizePathLayer::trim_trailing_slash().layer(routes)
 }

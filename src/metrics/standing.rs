@@ -4,13 +4,16 @@
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use projections::rebuilds::Phase;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use super::Standing;
 use crate::import::jobs as imports;
-use crate::status::{ProjectionStatus, Seconds, State, Status};
+use crate::relay::lag::RelayLag;
+use crate::status::{ProjectionStatus, RebuildStatus, Seconds, State, Status};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfProjection {
@@ -44,11 +47,56 @@ const STATES: [(State, &str); 5] = [
     (State::Stalled, "stalled"),
 ];
 
-pub(super) fn register(registry: &mut Registry, status: &Status, imports: &[(imports::State, i64)]) {
+pub(super) fn register(registry: &mut Registry, standing: Option<&Standing>) {
+    let known: Gauge = Gauge::default();
+    known.set(i64::from(standing.is_some()));
+    let help = "1 where both databases answered when the metrics were asked for";
+    registry.register("databases_answer", help, known);
+    let Some(Standing { status, imports, relay }) = standing else { return };
     log(registry, status);
+    if let Some(lag) = relay {
+        relayed(registry, lag);
+    }
     by_projection(registry, &status.items);
     by_partition(registry, &status.items);
+    rebuilds(registry, &status.items);
     by_import_state(registry, imports);
+}
+
+fn relayed(registry: &mut Registry, lag: &RelayLag) {
+    let events: Gauge = Gauge::default();
+    events.set(lag.events);
+    registry.register("relay_lag_events", "Events of the log that the stream does not hold", events);
+    let age = SecondsGauge::default();
+    age.set(lag.age.as_secs_f64());
+    registry.register("relay_lag_seconds", "Age of the oldest event that the stream does not hold", age);
+}
+
+/// The rebuilds that work; of those that have ended, only that the latest failed.
+fn rebuilds(registry: &mut Registry, items: &[ProjectionStatus]) {
+    type Told = fn(&RebuildStatus) -> i64;
+    let working: [(&str, &str, Told); 4] = [
+        ("projection_rebuild_working", "1 while the read model is rebuilt", |_| 1),
+        ("projection_rebuild_events", "Events that the rebuild has folded", |rebuild| rebuild.events),
+        ("projection_rebuild_events_expected", "Events that the rebuild has to fold in bulk", |rebuild| {
+            rebuild.events_total.unwrap_or(0)
+        }),
+        ("projection_rebuild_seconds_left", "Until those are folded", |rebuild| rebuild.seconds_left.unwrap_or(0)),
+    ];
+    for (name, help, value) in working {
+        let family = Family::<OfProjection, Gauge>::default();
+        for item in items {
+            let rebuild = item.rebuild.as_ref().filter(|rebuild| rebuild.finished_at.is_none());
+            family.get_or_create(&OfProjection { projection: item.name }).set(rebuild.map_or(0, value));
+        }
+        registry.register(name, help, family);
+    }
+    let failed = Family::<OfProjection, Gauge>::default();
+    for item in items {
+        let has_failed = item.rebuild.as_ref().is_some_and(|rebuild| rebuild.phase == Phase::Failed);
+        failed.get_or_create(&OfProjection { projection: item.name }).set(i64::from(has_failed));
+    }
+    registry.register("projection_rebuild_failed", "1 where the latest rebuild failed", failed);
 }
 
 fn seconds(time: Seconds) -> f64 {

@@ -22,7 +22,7 @@ use crate::access::keys::store::KeyError;
 use crate::app::AppError;
 use crate::backtest::BacktestError;
 use crate::config::Store;
-use crate::databases::Databases;
+use crate::databases::{Databases, SlowStatements};
 use crate::embedded::EmbeddedError;
 use crate::import::ImportError;
 use crate::policies::PoliciesError;
@@ -68,7 +68,8 @@ async fn connect_and<T>(
     let connections = store.database_connections;
     let (log, read_models) = (&servers.database_url, &servers.read_database_url);
     // Commands read and write much at once: that this takes its time is nothing to warn of.
-    let databases = Databases::connect(log, read_models, connections, LevelFilter::Debug).await;
+    let slow = SlowStatements { at_least: store.slow_statement(), level: LevelFilter::Debug };
+    let databases = Databases::connect(log, read_models, connections, slow).await;
     let databases = databases.map_err(OpsError::Unreachable)?;
     if schema == Schema::Migrate {
         migrate(&databases.log, &databases.read_models).await?;

@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::bus::message::Delivery;
+use crate::bus::publishing::carried;
 use crate::bus::{Bus, BusError};
 
 use super::Slot;
@@ -39,9 +40,11 @@ async fn pump(bus: &Bus, (projection, partition): Slot, queue: &mpsc::Sender<Del
             }
         };
         let (message, acker) = message.split();
+        let traceparent = carried(message.headers.as_ref());
         match bus.decode(&message.payload) {
             Ok(message) => {
-                if queue.send(Delivery { message, acker: Some(acker) }).await.is_err() {
+                let delivery = Delivery { message, traceparent, acker: Some(acker) };
+                if queue.send(delivery).await.is_err() {
                     return Ok(());
                 }
             }

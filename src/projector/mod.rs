@@ -7,6 +7,7 @@
 pub mod feed;
 pub mod follow;
 pub mod lease;
+mod metrics;
 pub mod pulse;
 pub mod worker;
 
@@ -27,6 +28,7 @@ use crate::bus::wake::Wake;
 use crate::progress::Progress;
 
 use self::lease::Leases;
+pub use self::metrics::WorkerMetrics;
 use self::pulse::{Pulse, Rate};
 use self::worker::Worker;
 
@@ -93,6 +95,8 @@ pub struct Projector {
     pub progress: Arc<Progress>,
     /// What this version of the product no longer keeps.
     pub outdated: Outdated,
+    /// What is counted of the workers.
+    pub metrics: Arc<WorkerMetrics>,
     /// Whose turn it is among the workers that try events one by one.
     pub alone: Arc<tokio::sync::Mutex<()>>,
 }

@@ -20,6 +20,7 @@ use crate::databases::is_unexplained;
 use crate::store::reader::read_partition;
 use crate::store::tail::settled_head;
 
+use super::metrics::{Applying, Carried};
 use super::pulse::Pulse;
 use super::{Projector, Slot};
 
@@ -86,14 +87,25 @@ pub struct Worker {
     is_noted: bool,
     /// How many events are still to be tried one by one.
     cautious: usize,
+    /// Of the deliveries that are being taken.
+    carried: Carried,
 }
 
 impl Worker {
     /// A worker on a slot, which shows its pulse there.
     #[must_use]
-    pub const fn new(projector: Projector, (projection, partition): Slot, pulse: Arc<Pulse>) -> Self {
-        let target = Target::Live(projection);
-        Self { projector, target, partition, pulse, checkpoint: 0, has_applied: false, is_noted: false, cautious: 0 }
+    pub fn new(projector: Projector, (projection, partition): Slot, pulse: Arc<Pulse>) -> Self {
+        Self {
+            projector,
+            target: Target::Live(projection),
+            partition,
+            pulse,
+            checkpoint: 0,
+            has_applied: false,
+            is_noted: false,
+            cautious: 0,
+            carried: Carried::new(),
+        }
     }
 
     const fn projection(&self) -> Projection {
@@ -117,6 +129,7 @@ impl Worker {
         } else {
             let error: &dyn std::error::Error = &error;
             tracing::error!(error, %projection, %partition, checkpoint, "a projection worker failed");
+            self.projector.metrics.failed(projection);
         }
         if matches!(error, WorkerError::BeyondTheLog { .. }) {
             stop.run_until_cancelled(tokio::time::sleep(BEYOND_THE_LOG_PAUSE)).await;
@@ -162,7 +175,10 @@ impl Worker {
     async fn take(&mut self, batch: &mut [Delivery]) -> Result<(), WorkerError> {
         let mut ready = Vec::with_capacity(batch.len());
         let mut reached = self.checkpoint;
-        for Delivery { message, .. } in batch {
+        for Delivery { message, traceparent, .. } in batch {
+            if let Some(traceparent) = traceparent.take() {
+                self.carried.insert(message.position, traceparent);
+            }
             if message.previous > reached {
                 self.apply(std::mem::take(&mut ready), reached).await?;
                 self.backfill(message.previous).await?;
@@ -173,7 +189,9 @@ impl Worker {
                 ready.push(event);
             }
         }
-        self.apply(ready, reached).await
+        self.apply(ready, reached).await?;
+        self.carried.clear();
+        Ok(())
     }
 
     /// Fetches from the log what stands between the checkpoint and `to`, and applies it. Everything up to `to` is
@@ -219,8 +237,11 @@ impl Worker {
     async fn apply_to_its_end(&self, batch: Vec<StoredEvent>, reached: i64) -> Result<Parkings, WorkerError> {
         let read_models = self.projector.read_models.clone();
         let (target, partition, from) = (self.target, self.partition, self.checkpoint);
+        let told = Applying::begin(&batch, &self.carried);
         let applying = tokio::spawn(async move { apply(&read_models, target, partition, from, reached, &batch).await });
-        Ok(applying.await??)
+        let parkings = applying.await??;
+        self.projector.metrics.applied((self.projection(), partition), told);
+        Ok(parkings)
     }
 
     /// Notes the first attempt since the start: whoever never comes to its end is seen by that at the next.

@@ -5,8 +5,11 @@
 //! fetch from the log. Two relays at once, after a lost connection, would cost duplicates and nothing else.
 
 mod chain;
+pub mod lag;
+mod metrics;
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection, PgPool};
@@ -17,6 +20,7 @@ use crate::bus::{Bus, BusError};
 use crate::store::tail::{LogTail, Tailed, settled_head};
 
 use self::chain::Chain;
+pub use self::metrics::RelayMetrics;
 
 const LOCK_CLASS: i32 = 0x4352;
 const LOCK_RELAY: i32 = 1;
@@ -42,6 +46,8 @@ pub struct Relay {
     pub bus: Bus,
     /// Who says that something was appended.
     pub wake: Wake,
+    /// What is counted of it.
+    pub metrics: Arc<RelayMetrics>,
 }
 
 impl Relay {
@@ -61,6 +67,7 @@ impl Relay {
                 Some(Err(error)) => {
                     let error: &dyn std::error::Error = &error;
                     tracing::warn!(error, "the relay was interrupted and tries again");
+                    self.metrics.interrupted();
                     RETRY
                 }
                 Some(Ok(())) | None => STAND_BY,
@@ -87,6 +94,7 @@ impl Relay {
     async fn work(&self, mut lock: PgConnection) -> Result<(), Interrupted> {
         let (mut tail, mut chain) = self.resume().await?;
         tracing::info!(position = tail.position(), "relaying");
+        let _working = self.metrics.working();
         let mut confirmed = tokio::time::Instant::now();
         // A lost connection may have taken messages that were held but not yet on disk: then it resumes.
         while self.bus.is_connected() {
@@ -96,7 +104,11 @@ impl Relay {
                 confirmed = tokio::time::Instant::now();
             }
             match tail.next().await? {
-                Tailed::Events(events) => self.bus.publish(&chain.link(events)).await?,
+                Tailed::Events(events) => {
+                    let (messages, began) = (chain.link(events), Instant::now());
+                    self.bus.publish(&messages).await?;
+                    self.metrics.published(messages.iter().map(|(_, message)| message), began);
+                }
                 Tailed::AtHead => self.wake.wait(Follower::Relay).await,
                 Tailed::Held(pause) => tokio::time::sleep(pause).await,
             }

@@ -15,9 +15,11 @@ pub mod repository;
 pub mod settled;
 pub mod tail;
 
+use aggregates::event::without_values;
 use cqrs_es::persist::{EventStoreAggregateContext, PersistedEventStore};
 use cqrs_es::{Aggregate, AggregateError, EventStore};
 use sqlx::PgPool;
+use tracing::{Instrument, debug_span};
 
 use self::repository::EventRepository;
 
@@ -61,7 +63,8 @@ impl EventLog {
     {
         let repository = EventRepository::new(self.pool.clone());
         let store = PersistedEventStore::<EventRepository, A>::new_event_store(repository);
-        store.load_aggregate(&id.to_string()).await.map_err(LoadError::from)
+        let span = debug_span!("load", aggregate = A::TYPE);
+        store.load_aggregate(&id.to_string()).instrument(span).await.map_err(LoadError::from)
     }
 }
 
@@ -79,12 +82,21 @@ pub enum LoadError {
 impl<E: std::error::Error + Send + Sync + 'static> From<AggregateError<E>> for LoadError {
     fn from(error: AggregateError<E>) -> Self {
         match error {
-            AggregateError::DeserializationError(source) => Self::Unreadable(source),
+            AggregateError::DeserializationError(source) => Self::Unreadable(unquoting(source)),
             AggregateError::DatabaseConnectionError(source) | AggregateError::UnexpectedError(source) => {
                 Self::Unavailable(source)
             }
             AggregateError::UserError(source) => Self::Unreadable(Box::new(source)),
             AggregateError::AggregateConflict => Self::Unavailable("a load reported a conflict".into()),
         }
+    }
+}
+
+/// What a decoder says of an event, without the values that it quotes: they may be names, numbers and incomes, and what
+/// is said here is logged.
+fn unquoting(source: Box<dyn std::error::Error + Send + Sync>) -> Box<dyn std::error::Error + Send + Sync> {
+    match source.downcast_ref::<serde_json::Error>() {
+        Some(error) => without_values(error).into(),
+        None => source,
     }
 }

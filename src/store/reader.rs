@@ -294,6 +294,24 @@ pub async fn pending(
     Ok(pending)
 }
 
+/// What the log holds behind a position, `None` for nothing: up to `limit` events are counted.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn pending_after(pool: &PgPool, position: i64, limit: i64) -> Result<Option<Pending>, sqlx::Error> {
+    sqlx::query_as(
+        "select events, last, (extract(epoch from clock_timestamp() - oldest) * 1000)::bigint as age_milliseconds
+         from (select count(*) as events, max(position) as last, min(recorded_at) as oldest from
+                   (select position, recorded_at from events where position > $1 order by position limit $2) counted
+              ) pending
+         where events > 0",
+    )
+    .bind(position)
+    .bind(limit)
+    .fetch_optional(pool)
+    .await
+}
+
 /// The highest committed position; 0 for an empty log.
 ///
 /// # Errors

@@ -27,6 +27,7 @@ mod lists;
 mod loan_life;
 mod loan_shown;
 mod loan_upgrade;
+mod observability;
 mod openapi;
 mod parking;
 mod plans;

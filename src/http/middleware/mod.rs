@@ -6,6 +6,7 @@ mod envelope;
 mod exchange;
 mod head;
 mod identify;
+mod requests;
 mod security;
 
 pub(super) use authorise::authorise;
@@ -14,4 +15,5 @@ pub(super) use envelope::envelope;
 pub(super) use exchange::{compression, cross_origin};
 pub(super) use head::limit_head;
 pub(super) use identify::{Guard, identify};
+pub(super) use requests::Requests;
 pub(super) use security::{OverTls, secure};

@@ -7,8 +7,10 @@
 use std::error::Error;
 use std::io;
 use std::pin::pin;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
+use opentelemetry::KeyValue;
+use opentelemetry::trace::SpanKind;
 use sqlx::PgPool;
 use tokio::io::{AsyncSeekExt, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
@@ -16,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::bus::wake::Wake;
 use crate::commands::{BusinessCalendar, Origin};
 use crate::store::EventLog;
+use crate::telemetry::traces::{Later, parent};
 
 use super::super::report::{Notice, NoticeKind};
 use super::super::run::{Batch, Run, Step};
@@ -160,6 +163,7 @@ impl Importer {
         claimed: &Claimed,
         stop: &CancellationToken,
     ) -> Result<Outcome, Interruption> {
+        let _traced = traced(lease.id, claimed);
         let customers = claimed.customers_file.as_deref().zip(claimed.customers_bytes);
         let loans = claimed.loans_file.as_deref().zip(claimed.loans_bytes);
         let job = Job {
@@ -216,6 +220,13 @@ impl Importer {
             }
         }
     }
+}
+
+/// A span of this attempt, in the trace of the request that uploaded the import; it ends with it.
+fn traced(import: i64, claimed: &Claimed) -> Option<Later> {
+    let parent = parent(claimed.traceparent.as_deref()?)?;
+    let attributes = vec![KeyValue::new("credit_approval.import", import)];
+    Later::new(&parent, "import".to_owned(), SpanKind::Internal, SystemTime::now(), attributes)
 }
 
 /// Reads on, until somebody wants no more.

@@ -36,6 +36,13 @@ const OF_THE_ENVIRONMENT: &[&str] = &[
     "IDLE_TIMEOUT",
     "BODY_TIMEOUT",
     "CORS_ALLOWED_ORIGINS",
+    "LOG_FORMAT",
+    "SLOW_STATEMENT_MS",
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_HEADERS",
+    "OTEL_SERVICE_NAME",
+    "OTEL_TRACES_SAMPLER",
+    "OTEL_TRACES_SAMPLER_ARG",
 ];
 
 /// The program, on nothing that the environment names; killed with the test.

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use credit_approval::bus::wake::Wake;
 use credit_approval::databases::Lives;
+use credit_approval::metrics::Metrics;
 use credit_approval::progress::Progress;
-use credit_approval::projector::{Outdated, Projector, Slot};
+use credit_approval::projector::{Outdated, Projector, Slot, WorkerMetrics};
 use projections::{Partition, Projection};
 use sqlx::PgPool;
 
@@ -19,6 +20,7 @@ pub(crate) fn projector(pool: &PgPool) -> Projector {
         wake: Wake::default(),
         progress: Arc::new(Progress::new(Lives::default())),
         outdated: Outdated::default(),
+        metrics: Arc::new(Metrics::default().register(WorkerMetrics::register)),
         alone: Arc::default(),
     }
 }
