@@ -3,12 +3,14 @@
 //! [`serve`] has the options of the service, an area's in a struct of their own; [`commands`] those of the commands that
 //! end; [`store`] what they share.
 
+mod cache;
 mod commands;
 mod serve;
 mod store;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+pub use cache::Cache;
 pub use commands::{Backtest, Generate, Health, Import, Names, Parked, Projections, Rebuild, Redrive, Verify};
 pub use serve::{DEFAULT_POLICY, Role, Serve};
 pub use store::{PolicyFiles, Store};

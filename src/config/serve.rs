@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use clap::{Args, ValueEnum};
 
+use super::cache::Cache;
 use super::store::{PolicyFiles, Store};
 
 /// The policy in force when nobody says otherwise.
@@ -56,6 +57,9 @@ pub struct Serve {
     #[arg(long, env = "IMPORT_KEEP_DAYS", default_value_t = 90, value_name = "DAYS",
           value_parser = clap::value_parser!(u16).range(1..=3650))]
     pub import_keep_days: u16,
+    /// What is kept in memory.
+    #[command(flatten)]
+    pub cache: Cache,
 }
 
 /// What a process can do.

@@ -20,6 +20,7 @@ mod operations;
 mod parameters;
 mod precondition;
 pub mod problem;
+mod profile;
 mod queries;
 
 use std::sync::Arc;
@@ -35,6 +36,7 @@ use tower_http::normalize_path::{NormalizePath, NormalizePathLayer};
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::backtest::Backtests;
+use crate::cache::ProfileCache;
 use crate::commands::{BusinessCalendar, Commands};
 use crate::import::jobs::Imports;
 use crate::metrics::Metrics;
@@ -55,6 +57,8 @@ pub struct Api {
     pub replay: Replay,
     /// The read models' connections.
     pub read_models: PgPool,
+    /// Credit profiles that are kept in memory, where any are.
+    pub profiles: Option<Arc<ProfileCache>>,
     /// Imports in the background.
     pub imports: Imports,
     /// What this process counts.

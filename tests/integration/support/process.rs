@@ -11,7 +11,7 @@ use tokio::process::{Child, ChildStdout, Command};
 use super::wait::PATIENCE;
 
 /// What the environment may name, and no test means.
-const OF_THE_ENVIRONMENT: [&str; 9] = [
+const OF_THE_ENVIRONMENT: [&str; 10] = [
     "DATABASE_URL",
     "READ_DATABASE_URL",
     "NATS_URL",
@@ -21,6 +21,7 @@ const OF_THE_ENVIRONMENT: [&str; 9] = [
     "POLICY",
     "POLICIES_DIR",
     "BUSINESS_UTC_OFFSET",
+    "CACHE_BYTES",
 ];
 
 /// The program, on nothing that the environment names; killed with the test.
