@@ -5,6 +5,8 @@
 
 mod cache;
 mod commands;
+#[cfg(test)]
+mod documented;
 mod serve;
 mod store;
 
