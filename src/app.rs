@@ -22,6 +22,8 @@ use crate::access::keys::known::KnownKeys;
 use crate::access::tokens::Tokens;
 use crate::bus::wake::Wake;
 use crate::bus::{self, Bus, BusError, StreamOptions};
+use crate::cache::ProfileCache;
+use crate::cache::follow::{follow_log, watch_read_models};
 use crate::commands::{BusinessCalendar, CommandMetrics, Commands};
 use crate::config::{Access, Role, Serve};
 use crate::databases::{Databases, SlowStatements, process_name};
@@ -194,6 +196,7 @@ impl App {
         let api = listener.map(|listener| {
             let counted = metrics.register(CommandMetrics::register);
             let api = Api {
+                profiles: workers.spawn_cache(config, &databases, &metrics, &wake),
                 commands: Arc::new(Commands::new(log, Arc::clone(policies.in_force()), calendar, wake, counted)),
                 log: databases.log.clone(),
                 replay: databases.replay(),
@@ -245,6 +248,22 @@ impl Workers {
             let importer = Importer { log: log.clone(), calendar, wake: wake.clone() };
             self.spawn(|stop| importer.run(stop));
         }
+    }
+
+    /// What is kept in memory of credit profiles, followed by all that could make it stale; `None` where nothing is.
+    fn spawn_cache(
+        &self,
+        config: &Serve,
+        databases: &Databases,
+        metrics: &Metrics,
+        wake: &Wake,
+    ) -> Option<Arc<ProfileCache>> {
+        let bytes = config.cache.cache_bytes;
+        let cache = (bytes > 0).then(|| ProfileCache::new(bytes, databases.lives.clone(), metrics))?;
+        let Databases { log, read_models, .. } = databases.clone();
+        self.spawn(|stop| follow_log(Arc::clone(&cache), log, wake.clone(), stop));
+        self.spawn(|stop| watch_read_models(Arc::clone(&cache), read_models, stop));
+        Some(cache)
     }
 
     /// What is removed and noted in the course of time. Uploads that broke off are left by those who take them in.

@@ -8,6 +8,7 @@ pub mod app;
 pub mod audit;
 pub mod backtest;
 pub mod bus;
+pub mod cache;
 pub mod commands;
 pub mod config;
 pub mod databases;

@@ -23,6 +23,7 @@ pub mod partition;
 pub mod plan;
 pub mod rebuilds;
 pub mod replace;
+pub mod replaced;
 pub mod shadow;
 pub mod statement;
 mod target;

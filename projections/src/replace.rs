@@ -6,7 +6,7 @@ use sqlx::{Acquire, PgConnection};
 use crate::customer::{CustomerEvents, Failure};
 use crate::model::{remove_customer, store, with_model};
 use crate::parked::{self, error_text};
-use crate::{ApplyError, Target};
+use crate::{ApplyError, Target, replaced};
 
 /// What came of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +31,7 @@ pub async fn replace(
     events: &CustomerEvents<'_>,
 ) -> Result<Replaced, ApplyError> {
     let customer = events.customer();
+    replaced::tell(transaction, target.projection()).await?;
     let mut savepoint = transaction.begin().await?;
     match write(&mut savepoint, target, events).await {
         Ok(None) => {

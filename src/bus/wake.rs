@@ -27,6 +27,7 @@ pub struct Wake {
 struct Followers {
     relay: Notify,
     local: Notify,
+    cache: Notify,
 }
 
 /// Who waits.
@@ -36,6 +37,8 @@ pub enum Follower {
     Relay,
     /// Workers that follow the log directly.
     Local,
+    /// What is kept in memory.
+    Cache,
 }
 
 impl Wake {
@@ -49,13 +52,19 @@ impl Wake {
         match follower {
             Follower::Relay => &self.followers.relay,
             Follower::Local => &self.followers.local,
+            Follower::Cache => &self.followers.cache,
+        }
+    }
+
+    fn hint(&self) {
+        for follower in [Follower::Relay, Follower::Local, Follower::Cache] {
+            self.of(follower).notify_one();
         }
     }
 
     /// Something was appended.
     pub async fn appended(&self) {
-        self.of(Follower::Relay).notify_one();
-        self.of(Follower::Local).notify_one();
+        self.hint();
         if let Some(bus) = self.bus.as_ref().filter(|bus| bus.is_connected()) {
             // Only a hint, and never worth a wait: whoever misses it looks by itself soon.
             let hint = bus.client.publish(bus.wake_subject(), bytes::Bytes::new());
@@ -77,8 +86,7 @@ impl Wake {
             match bus.client.subscribe(bus.wake_subject()).await {
                 Ok(mut hints) => {
                     while let Some(Some(_)) = stop.run_until_cancelled(hints.next()).await {
-                        self.of(Follower::Relay).notify_one();
-                        self.of(Follower::Local).notify_one();
+                        self.hint();
                     }
                 }
                 Err(error) => tracing::debug!(%error, "could not listen for hints"),

@@ -4,7 +4,10 @@
 //! end; [`store`] and [`telemetry`] what they share.
 
 mod access;
+mod cache;
 mod commands;
+#[cfg(test)]
+mod documented;
 mod duration;
 mod edge;
 mod secret;
@@ -15,6 +18,7 @@ mod telemetry;
 use clap::{Parser, Subcommand};
 
 pub use access::{Access, AnonymousOriginals, CreateKey, Keys, KeysCommand, ListKeys, RevokeKey, RotateKey};
+pub use cache::Cache;
 pub use commands::{Backtest, Generate, Health, Import, Names, Parked, Projections, Rebuild, Redrive, Verify};
 pub use edge::Edge;
 pub use secret::SecretFile;

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use clap::{Args, ValueEnum};
 
 use super::access::Access;
+use super::cache::Cache;
 use super::edge::Edge;
 use super::secret::{SecretFile, secret_file};
 use super::store::{PolicyFiles, Store};
@@ -68,6 +69,9 @@ pub struct Serve {
     /// Who may use the API.
     #[command(flatten)]
     pub access: Access,
+    /// What is kept in memory.
+    #[command(flatten)]
+    pub cache: Cache,
 }
 
 impl Serve {

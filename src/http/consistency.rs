@@ -48,20 +48,44 @@ impl Fresh {
     }
 }
 
+/// What a request's token promises, read and not waited for yet: who can answer without the read models need not wait.
+pub(super) struct Promised(Option<LogPlace>);
+
+impl Promised {
+    /// What has to be in the answer.
+    pub(super) const fn place(&self) -> Option<LogPlace> {
+        self.0
+    }
+
+    /// Waits until the read models have it.
+    pub(super) async fn kept(self, api: &Api) -> Result<Fresh, Problem> {
+        let Some(place) = self.0 else { return Ok(Fresh { life: None }) };
+        let life = Some(api.progress.life());
+        if api.progress.reached(place.partition, place.position, api.visibility_timeout).await {
+            Ok(Fresh { life })
+        } else {
+            Err(Problem::not_yet_visible())
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Promised {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let Some(token) = parts.headers.get(CONSISTENCY_TOKEN) else { return Ok(Self(None)) };
+        let place = parse(token).ok_or_else(|| {
+            Problem::invalid_field("Consistency-Token", "must be a token that a command answered with")
+        })?;
+        Ok(Self(Some(place)))
+    }
+}
+
 impl FromRequestParts<Api> for Fresh {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
-        let Some(token) = parts.headers.get(CONSISTENCY_TOKEN) else { return Ok(Self { life: None }) };
-        let place = parse(token).ok_or_else(|| {
-            Problem::invalid_field("Consistency-Token", "must be a token that a command answered with")
-        })?;
-        let life = Some(api.progress.life());
-        if api.progress.reached(place.partition, place.position, api.visibility_timeout).await {
-            Ok(Self { life })
-        } else {
-            Err(Problem::not_yet_visible())
-        }
+        Promised::from_request_parts(parts, api).await?.kept(api).await
     }
 }
 
@@ -85,6 +109,9 @@ impl Api {
     /// Waits, bounded, until a command's events are in every read model, unless the client prefers not to. What was
     /// committed is committed either way: past the bound the answer goes out, and its token lets the client wait on.
     pub(super) async fn make_visible(&self, place: LogPlace, respond_async: Option<RespondAsync>) {
+        if let Some(profiles) = &self.profiles {
+            profiles.answered(place);
+        }
         if respond_async.is_none()
             && !self.progress.reached(place.partition, place.position, self.visibility_timeout).await
         {

@@ -23,6 +23,7 @@ mod pace;
 mod parameters;
 mod precondition;
 pub mod problem;
+mod profile;
 mod queries;
 
 use std::sync::Arc;
@@ -39,6 +40,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::access::authenticator::Authenticator;
 use crate::backtest::Backtests;
+use crate::cache::ProfileCache;
 use crate::commands::{BusinessCalendar, Commands};
 use crate::config::Edge;
 use crate::import::jobs::Imports;
@@ -61,6 +63,8 @@ pub struct Api {
     pub replay: Replay,
     /// The read models' connections.
     pub read_models: PgPool,
+    /// Credit profiles that are kept in memory, where any are.
+    pub profiles: Option<Arc<ProfileCache>>,
     /// Imports in the background.
     pub imports: Imports,
     /// How far the stream is behind the log, where there is a stream.

@@ -68,6 +68,27 @@ pub async fn read_after(pool: &PgPool, after: i64, limit: i64) -> Result<Vec<Sto
     read_entries(pool, after, limit).await?.into_iter().map(StoredEvent::try_from).collect()
 }
 
+/// Whom an event is about, and nothing else of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromRow)]
+pub struct Touched {
+    /// The event's place in the log.
+    pub position: i64,
+    /// Whom it says it is about.
+    pub customer_id: i64,
+}
+
+/// As [`read_after`], only whom the events are about.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn read_touched(pool: &PgPool, after: i64, limit: i64) -> Result<Vec<Touched>, sqlx::Error> {
+    sqlx::query_as("select position, customer_id from events where position > $1 order by position limit $2")
+        .bind(after)
+        .bind(limit)
+        .fetch_all(pool)
+        .await
+}
+
 /// As [`read_after`], whoever the events say they are about.
 ///
 /// # Errors

@@ -2,7 +2,7 @@
 //!
 //! [`LogTail::next`] hands out what is proven. At a gap it hands out what stands before it; with nothing before it,
 //! it notes who could still fill the gap ([`super::gap`]), and passes it only when all of those have ended and a
-//! read after that still finds nothing.
+//! read after that still finds nothing. [`LogTail::next_touched`] is the same for who only asks whom events are about.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -11,9 +11,9 @@ use projections::StoredEvent;
 use sqlx::PgPool;
 
 use super::gap::{Appender, appenders, still_running};
-use super::reader::{head, read_after};
+use super::reader::{Touched, head, read_after, read_touched};
 
-const READ_LIMIT_EVENTS: i64 = 1000;
+const READ_LIMIT_EVENTS: u16 = 1000;
 const HELD_WARNING: Duration = Duration::from_secs(5);
 const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
@@ -23,6 +23,7 @@ pub struct LogTail {
     pool: PgPool,
     position: i64,
     held: Option<Held>,
+    is_level: bool,
 }
 
 /// A gap that is being waited for.
@@ -36,9 +37,9 @@ struct Held {
 
 /// What a look at the log gave.
 #[derive(Debug)]
-pub enum Tailed {
+pub enum Tailed<Event = StoredEvent> {
     /// Events, in order, following without a gap that could still be filled.
-    Events(Vec<StoredEvent>),
+    Events(Vec<Event>),
     /// Nothing beyond the reader's place.
     AtHead,
     /// A transaction that is still running may fill the next position: look again after a pause.
@@ -49,7 +50,7 @@ impl LogTail {
     /// A reader that goes on behind `position`.
     #[must_use]
     pub const fn new(pool: PgPool, position: i64) -> Self {
-        Self { pool, position, held: None }
+        Self { pool, position, held: None, is_level: false }
     }
 
     /// The position behind which it reads on.
@@ -58,23 +59,50 @@ impl LogTail {
         self.position
     }
 
+    /// Whether the last look left nothing behind that was committed when it began.
+    #[must_use]
+    pub const fn is_level(&self) -> bool {
+        self.is_level
+    }
+
     /// The next events, if they are proven.
     ///
     /// # Errors
     /// When the database does not answer; the reader's place is as before.
     pub async fn next(&mut self) -> Result<Tailed, sqlx::Error> {
+        let read = async |pool: &PgPool, after| read_after(pool, after, READ_LIMIT_EVENTS.into()).await;
+        self.advance(read, |event| event.position).await
+    }
+
+    /// Whom the next events are about, if they are proven.
+    ///
+    /// # Errors
+    /// As [`LogTail::next`].
+    pub async fn next_touched(&mut self) -> Result<Tailed<Touched>, sqlx::Error> {
+        let read = async |pool: &PgPool, after| read_touched(pool, after, READ_LIMIT_EVENTS.into()).await;
+        self.advance(read, |touched| touched.position).await
+    }
+
+    async fn advance<Event>(
+        &mut self,
+        read: impl AsyncFnOnce(&PgPool, i64) -> Result<Vec<Event>, sqlx::Error>,
+        position: impl Fn(&Event) -> i64,
+    ) -> Result<Tailed<Event>, sqlx::Error> {
+        self.is_level = false;
         let Some(proven) = self.proven().await? else { return Ok(Tailed::Held(self.pause())) };
-        let mut events = read_after(&self.pool, self.position, READ_LIMIT_EVENTS).await?;
-        if events.is_empty() {
+        let mut events = read(&self.pool, self.position).await?;
+        let Some(last) = events.last().map(&position) else {
+            self.is_level = true;
             return Ok(Tailed::AtHead);
-        }
-        let ready = contiguous(self.position, proven, events.iter().map(|event| event.position));
+        };
+        let ready = contiguous(self.position, proven, events.iter().map(&position));
         if ready == 0 {
-            self.hold(&events).await?;
+            self.hold(last).await?;
             return Ok(Tailed::Held(self.pause()));
         }
+        self.is_level = ready == events.len() && events.len() < usize::from(READ_LIMIT_EVENTS);
         events.truncate(ready);
-        self.position = events.last().map_or(self.position, |event| event.position);
+        self.position = events.last().map_or(self.position, position);
         if self.held.as_ref().is_some_and(|held| self.position >= held.seen) {
             self.held = None;
         }
@@ -107,9 +135,8 @@ impl LogTail {
         (held / 10).clamp(SHORTEST_PAUSE, LONGEST_PAUSE)
     }
 
-    /// Notes who could still fill the gap before the first of `events`.
-    async fn hold(&mut self, events: &[StoredEvent]) -> Result<(), sqlx::Error> {
-        let seen = events.last().map_or(self.position, |event| event.position);
+    /// Notes who could still fill the gap before what was read, up to `seen`.
+    async fn hold(&mut self, seen: i64) -> Result<(), sqlx::Error> {
         if self.held.is_none() {
             let waiting_for = appenders(&self.pool).await?;
             self.held = Some(Held { seen, waiting_for, since: Instant::now(), warned: false });

@@ -10,6 +10,7 @@ mod as_of;
 mod audit;
 mod backtest;
 mod bad_input;
+mod cache;
 mod chaos;
 mod concurrency;
 mod customer_details;

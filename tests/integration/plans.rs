@@ -22,12 +22,16 @@ const MAX_SORTED_ROWS: u64 = 100;
 /// For a page of 20: what an index hands out that another filter does not let through counts too.
 const MAX_ROWS_READ: i64 = 1000;
 
+/// It has a row for each partition of a read model, however many loans there are: scanned or not, it costs the same.
+const OF_FIXED_SIZE: &str = "checkpoints";
+
 /// Rows that this connection has read since it last told the counters: by scans of whole tables, and by indexes.
 async fn rows_read(connection: &mut PgConnection) -> (i64, i64) {
     sqlx::query_as(
         "select coalesce(sum(seq_tup_read), 0)::bigint, coalesce(sum(idx_tup_fetch), 0)::bigint
-         from pg_stat_xact_user_tables where schemaname = 'read_models'",
+         from pg_stat_xact_user_tables where schemaname = 'read_models' and relname <> $1",
     )
+    .bind(OF_FIXED_SIZE)
     .fetch_one(connection)
     .await
     .unwrap()
@@ -37,7 +41,7 @@ async fn rows_read(connection: &mut PgConnection) -> (i64, i64) {
 async fn examine(connection: &mut PgConnection, question: &Question) -> (Vec<String>, BTreeSet<String>) {
     let mut wrong = Vec::new();
     let plan = (question.statement)().plan(&mut *connection).await.unwrap();
-    for table in plan.sequential_scans() {
+    for table in plan.sequential_scans().into_iter().filter(|table| table != OF_FIXED_SIZE) {
         wrong.push(format!("{}: {table} is scanned\n{plan}", question.name));
     }
     let sorted = plan.largest_sort_rows();

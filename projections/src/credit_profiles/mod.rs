@@ -4,5 +4,5 @@
 mod read;
 mod row;
 
-pub use read::{find, find_statement};
+pub use read::{Found, find, find_statement};
 pub(crate) use row::CreditProfiles;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use sqlx::PgConnection;
 
 use super::indexes;
-use crate::{Partition, Projection, Target, checkpoint};
+use crate::{Partition, Projection, Target, checkpoint, replaced};
 
 /// Why a rebuilt table cannot take the live one's place.
 #[derive(Debug, thiserror::Error)]
@@ -106,6 +106,7 @@ pub async fn swap(transaction: &mut PgConnection, projection: Projection, head: 
         sqlx::query(&sql).execute(&mut *transaction).await?;
     }
     take_over_records(transaction, live, rebuilt).await?;
+    replaced::tell(transaction, projection).await?;
     Ok(())
 }
 

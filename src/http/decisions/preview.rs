@@ -3,7 +3,6 @@
 use aggregates::ids::CustomerId;
 use axum::Json;
 use axum::extract::State;
-use projections::credit_profiles;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -11,9 +10,9 @@ use super::explained::Explained;
 use crate::http::Api;
 use crate::http::application::{asked_for, loan_amount};
 use crate::http::body::{Field, Fields, JsonBody, integer, string};
-use crate::http::consistency::Fresh;
+use crate::http::consistency::Promised;
 use crate::http::openapi::inputs::rate;
-use crate::http::operations::credit_score::{past_day, past_profile};
+use crate::http::operations::credit_score::past_day;
 use crate::http::parameters::Parameters;
 use crate::http::problem::{Problem, ProblemDocument};
 
@@ -103,7 +102,7 @@ pub(super) struct Preview {
     ))]
 pub(super) async fn preview(
     State(api): State<Api>,
-    fresh: Fresh,
+    promised: Promised,
     parameters: Parameters,
     body: JsonBody,
 ) -> Result<Json<Preview>, Problem> {
@@ -124,11 +123,9 @@ pub(super) async fn preview(
         Some(id) => api.policies.get(&id).map_err(|_| Problem::not_found("policy", id))?,
     };
     let profile = match as_of {
-        None => credit_profiles::find(&api.read_models, customer).await?,
-        Some(day) => past_profile(&api, customer, day).await?,
+        None => api.profile(customer, promised).await?,
+        Some(day) => api.past_profile(customer, day, promised).await?,
     };
-    fresh.confirm(&api)?;
-    let profile = profile.ok_or_else(|| Problem::not_found("customer_id", customer))?;
     let assessment = policy.assess(profile.standing(as_of.unwrap_or(today))?, application)?;
     Ok(Json(Preview { customer_id: customer.get(), explained: Explained::new(&api.policies, assessment) }))
 }

@@ -7,14 +7,12 @@ use aggregates::profile::{CreditProfile, CreditStanding, LoanRecord};
 use axum::Json;
 use axum::extract::State;
 use chrono::NaiveDate;
-use projections::credit_profiles;
 use rust_decimal::Decimal;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::history::{Known, profile_as_of};
 use crate::http::Api;
-use crate::http::consistency::Fresh;
+use crate::http::consistency::Promised;
 use crate::http::number::Number;
 use crate::http::parameters::Parameters;
 use crate::http::problem::{Problem, ProblemDocument};
@@ -150,7 +148,7 @@ struct Loan {
     ))]
 pub(super) async fn credit_score(
     State(api): State<Api>,
-    fresh: Fresh,
+    promised: Promised,
     customer_id: PathText,
     mut parameters: Parameters,
 ) -> Result<Json<CreditScore>, Problem> {
@@ -159,14 +157,12 @@ pub(super) async fn credit_score(
     parameters.finish()?;
     let today = api.calendar.today();
     let (day, profile) = match as_of {
-        None => (today, credit_profiles::find(&api.read_models, customer_id).await?),
+        None => (today, api.profile(customer_id, promised).await?),
         Some(text) => {
             let day = past_day(&text, today).map_err(|Invalid(message)| Problem::invalid_field("as_of", message))?;
-            (day, past_profile(&api, customer_id, day).await?)
+            (day, api.past_profile(customer_id, day, promised).await?)
         }
     };
-    fresh.confirm(&api)?;
-    let profile = profile.ok_or_else(|| Problem::not_found("customer_id", customer_id))?;
     Ok(Json(render(&api, customer_id, &profile, &profile.standing(day)?)))
 }
 
@@ -174,19 +170,6 @@ pub(super) async fn credit_score(
 pub(in crate::http) fn past_day(text: &str, today: NaiveDate) -> Result<NaiveDate, Invalid> {
     let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok();
     day.filter(|day| *day <= today).ok_or_else(|| Invalid(format!("must be a day such as {today}, today or earlier")))
-}
-
-/// What was known of a customer on a day, from the log; `None` where there is no such customer.
-pub(in crate::http) async fn past_profile(
-    api: &Api,
-    customer: CustomerId,
-    day: NaiveDate,
-) -> Result<Option<CreditProfile>, Problem> {
-    match profile_as_of(&api.replay.log, customer, day, api.calendar).await? {
-        Known::Profile(profile) => Ok(Some(profile)),
-        Known::Later(since) => Err(Problem::not_yet_a_customer(customer, day, since)),
-        Known::Nothing => Ok(None),
-    }
 }
 
 fn render(api: &Api, customer: CustomerId, profile: &CreditProfile, standing: &CreditStanding) -> CreditScore {

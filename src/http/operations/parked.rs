@@ -115,7 +115,11 @@ pub(super) async fn redrive(
     body: JsonBody,
 ) -> Result<Json<Redriven>, Problem> {
     parameters.finish()?;
-    let outcome = api.replay.redrive(projection(&name)?, one_customer(&body)?).await?;
+    let projection = projection(&name)?;
+    let outcome = api.replay.redrive(projection, one_customer(&body)?).await;
+    // Also where it ended early: who was redriven until then goes on.
+    api.replaced(projection);
+    let outcome = outcome?;
     Ok(Json(Redriven {
         redriven: outcome.redriven,
         parked: outcome.parked.into_iter().map(Parked::from).collect(),

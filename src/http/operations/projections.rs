@@ -69,6 +69,7 @@ pub(super) async fn rebuild(
         Replaced::Failed(failure) => Some(failure.error),
         Replaced::Refused(error) => Some(error),
     };
+    api.replaced(projection);
     Ok(Json(CustomerRebuilt { customer_id: customer.get(), rebuilt: error.is_none(), error }).into_response())
 }
 

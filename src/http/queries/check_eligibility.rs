@@ -2,14 +2,13 @@
 
 use axum::Json;
 use axum::extract::State;
-use projections::credit_profiles;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::http::Api;
 use crate::http::application::{self, LoanRequest, Reason, Suggestion};
 use crate::http::body::JsonBody;
-use crate::http::consistency::Fresh;
+use crate::http::consistency::Promised;
 use crate::http::number::Number;
 use crate::http::problem::{Problem, ProblemDocument};
 
@@ -54,13 +53,11 @@ pub(super) struct Eligibility {
     ))]
 pub(super) async fn check_eligibility(
     State(api): State<Api>,
-    fresh: Fresh,
+    promised: Promised,
     body: JsonBody,
 ) -> Result<Json<Eligibility>, Problem> {
     let (customer_id, application) = application::parse(&body)?;
-    let profile = credit_profiles::find(&api.read_models, customer_id).await?;
-    fresh.confirm(&api)?;
-    let profile = profile.ok_or_else(|| Problem::not_found("customer_id", customer_id))?;
+    let profile = api.profile(customer_id, promised).await?;
     let assessment = api.policies.in_force().assess(profile.standing(api.calendar.today())?, application)?;
     Ok(Json(Eligibility {
         customer_id: customer_id.get(),

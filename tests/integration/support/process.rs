@@ -43,6 +43,7 @@ const OF_THE_ENVIRONMENT: &[&str] = &[
     "OTEL_SERVICE_NAME",
     "OTEL_TRACES_SAMPLER",
     "OTEL_TRACES_SAMPLER_ARG",
+    "CACHE_BYTES",
 ];
 
 /// The program, on nothing that the environment names; killed with the test.
