@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use axum::ServiceExt;
 use axum::extract::Request;
-use log::LevelFilter;
 use sqlx::PgPool;
 use sqlx::migrate::MigrateError;
 use tokio::net::TcpListener;
@@ -18,11 +17,12 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::breaker;
 use crate::bus::wake::Wake;
 use crate::bus::{Bus, BusError, StreamOptions};
 use crate::commands::{BusinessCalendar, Commands};
 use crate::config::{Role, Serve};
-use crate::databases::{Databases, process_name};
+use crate::databases::{Databases, Purpose, process_name};
 use crate::http::{Api, router};
 use crate::import::ImportError;
 use crate::import::jobs::Imports;
@@ -111,9 +111,8 @@ impl App {
     /// [`AppError`], naming what could not be started.
     pub async fn start(config: &Serve, prepared: Prepared, servers: &Servers) -> Result<Self, AppError> {
         let Prepared { policies, listener } = prepared;
-        let connections = config.store.database_connections;
         let (log, read_models) = (&servers.database_url, &servers.read_database_url);
-        let databases = Databases::connect(log, read_models, connections, LevelFilter::Warn).await?;
+        let databases = Databases::connect(log, read_models, &config.store.pool, Purpose::Serving).await?;
         migrate(&databases.log, &databases.read_models).await?;
         policies.must_be_unchanged(&databases.read_models).await?;
         let log = EventLog::new(databases.log.clone());
@@ -125,7 +124,7 @@ impl App {
 
         let bus = bus(config, servers, &log).await?;
         let wake = Wake::new(bus.clone());
-        let metrics = Arc::new(Metrics::default());
+        let metrics = metrics(&databases, bus.as_ref());
         let progress = Arc::new(Progress::new(databases.lives.clone()));
         let workers = Workers::default();
         let (watched, read_models) = (Arc::clone(&progress), databases.read_models.clone());
@@ -159,18 +158,21 @@ impl App {
         workers.spawn_upkeep(config, &databases.log);
 
         let api = listener.map(|listener| {
+            workers.spawn(|stop| databases.requests.clone().watch(stop));
+            let log = EventLog::new(databases.requests.log.clone());
+            let visibility_timeout = Duration::from_secs(config.visibility_timeout);
             let api = Api {
                 commands: Arc::new(Commands::new(log, Arc::clone(policies.in_force()), calendar, wake)),
-                log: databases.log.clone(),
+                log: databases.requests.log.clone(),
                 replay: databases.replay(),
-                read_models: databases.read_models.clone(),
-                imports: Imports::new(databases.log.clone(), config.import_max_bytes),
+                read_models: databases.requests.read_models.clone(),
+                imports: Imports::new(databases.requests.log.clone(), config.import_max_bytes),
                 metrics,
                 progress,
                 policies,
                 backtests: Arc::default(),
                 calendar,
-                visibility_timeout: Duration::from_secs(config.visibility_timeout),
+                visibility_timeout,
             };
             Listening::start(listener, api)
         });
@@ -254,6 +256,16 @@ impl Listening {
             tracing::warn!("some requests were still running after {DRAIN_TIMEOUT:?}");
         }
     }
+}
+
+/// What this process counts, with the pools and the breakers that it has whatever it does.
+fn metrics(databases: &Databases, bus: Option<&Bus>) -> Arc<Metrics> {
+    let metrics = Metrics::default();
+    databases.register(&metrics);
+    let mut breakers = databases.requests.breakers().to_vec();
+    breakers.extend(bus.iter().flat_map(|bus| bus.breakers()));
+    breaker::register(&metrics, breakers);
+    Arc::new(metrics)
 }
 
 /// The bus, where there is one.

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use chrono::FixedOffset;
 use clap::Args;
 
+use super::pool::Pool;
+
 /// Where data lies when nobody says otherwise.
 const DEFAULT_DATA_DIR: &str = ".data";
 
@@ -20,10 +22,9 @@ pub struct Store {
     /// PostgreSQL that holds the read models, when it is another one.
     #[arg(long, env = "READ_DATABASE_URL", hide_env_values = true, value_name = "URL")]
     pub read_database_url: Option<String>,
-    /// Connections of a pool to each database, at most; replays have ten more.
-    #[arg(long, env = "DATABASE_CONNECTIONS", default_value_t = 20, value_name = "N",
-          value_parser = clap::value_parser!(u32).range(2..=1000))]
-    pub database_connections: u32,
+    /// The connections to it.
+    #[command(flatten)]
+    pub pool: Pool,
     /// The business day's offset from UTC.
     #[arg(
         long,

@@ -56,6 +56,9 @@ impl FromRequestParts<Api> for Fresh {
         let place = parse(token).ok_or_else(|| {
             Problem::invalid_field("Consistency-Token", "must be a token that a command answered with")
         })?;
+        if api.read_models.is_away() {
+            return Err(Problem::unavailable());
+        }
         let life = Some(api.progress.life());
         if api.progress.reached(place.partition, place.position, api.visibility_timeout).await {
             Ok(Self { life })
@@ -85,8 +88,12 @@ impl Api {
     /// Waits, bounded, until a command's events are in every read model, unless the client prefers not to. What was
     /// committed is committed either way: past the bound the answer goes out, and its token lets the client wait on.
     pub(super) async fn make_visible(&self, place: LogPlace, respond_async: Option<RespondAsync>) {
-        if respond_async.is_none()
-            && !self.progress.reached(place.partition, place.position, self.visibility_timeout).await
+        if respond_async.is_some() {
+            return;
+        }
+        // Of a database that is away nothing becomes visible.
+        if self.read_models.is_away()
+            || !self.progress.reached(place.partition, place.position, self.visibility_timeout).await
         {
             tracing::warn!(position = place.position, "a command was answered before the read models had it");
         }

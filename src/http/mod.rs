@@ -28,7 +28,6 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn;
-use sqlx::PgPool;
 use tower::Layer;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::normalize_path::{NormalizePath, NormalizePathLayer};
@@ -36,6 +35,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::backtest::Backtests;
 use crate::commands::{BusinessCalendar, Commands};
+use crate::databases::connections::Connections;
 use crate::import::jobs::Imports;
 use crate::metrics::Metrics;
 use crate::policies::Policies;
@@ -50,11 +50,11 @@ pub struct Api {
     /// Executes commands.
     pub commands: Arc<Commands>,
     /// The log's connections, for auditors and the health check.
-    pub log: PgPool,
+    pub log: Connections,
     /// Replays read models.
     pub replay: Replay,
     /// The read models' connections.
-    pub read_models: PgPool,
+    pub read_models: Connections,
     /// Imports in the background.
     pub imports: Imports,
     /// What this process counts.

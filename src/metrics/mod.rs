@@ -32,13 +32,16 @@ impl Metrics {
         area(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// All of them, in the text format, with how things stand.
+    /// All of them, in the text format, with how things stand, where that is known.
     ///
     /// # Errors
     /// Never: writing to a string does not fail.
-    pub fn render(&self, status: &Status, imports: &[(imports::State, i64)]) -> Result<String, std::fmt::Error> {
+    pub fn render(&self, known: Option<&(Status, Vec<(imports::State, i64)>)>) -> Result<String, std::fmt::Error> {
         let mut standing = Registry::with_prefix(PREFIX);
-        standing::register(&mut standing, status, imports);
+        standing::register_known(&mut standing, known.is_some());
+        if let Some((status, imports)) = known {
+            standing::register(&mut standing, status, imports);
+        }
         let mut text = String::new();
         encode_registry(&mut text, &standing)?;
         self.register(|own| encode_registry(&mut text, own))?;

@@ -44,6 +44,13 @@ const STATES: [(State, &str); 5] = [
     (State::Stalled, "stalled"),
 ];
 
+/// Whether the databases could be asked for the rest.
+pub(super) fn register_known(registry: &mut Registry, is_known: bool) {
+    let answer: Gauge = Gauge::default();
+    answer.set(i64::from(is_known));
+    registry.register("databases_answer", "1 where both databases answered when the metrics were asked for", answer);
+}
+
 pub(super) fn register(registry: &mut Registry, status: &Status, imports: &[(imports::State, i64)]) {
     log(registry, status);
     by_projection(registry, &status.items);

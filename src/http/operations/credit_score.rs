@@ -182,7 +182,7 @@ pub(in crate::http) async fn past_profile(
     customer: CustomerId,
     day: NaiveDate,
 ) -> Result<Option<CreditProfile>, Problem> {
-    match profile_as_of(&api.replay.log, customer, day, api.calendar).await? {
+    match profile_as_of(&api.log, customer, day, api.calendar).await? {
         Known::Profile(profile) => Ok(Some(profile)),
         Known::Later(since) => Err(Problem::not_yet_a_customer(customer, day, since)),
         Known::Nothing => Ok(None),

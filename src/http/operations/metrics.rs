@@ -1,12 +1,18 @@
 //! `GET /metrics`.
 
+use std::time::Duration;
+
 use axum::extract::State;
 use axum::http::{HeaderName, header};
 
 use crate::http::Api;
 use crate::http::problem::Problem;
+use crate::import::jobs::State as ImportState;
 use crate::metrics::CONTENT_TYPE;
-use crate::status::status;
+use crate::status::{Status, status};
+
+/// Prometheus gives up after ten seconds, unless told otherwise.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 
 /// Metrics
 #[utoipa::path(get, path = "/metrics", tag = "service", responses(
@@ -14,8 +20,21 @@ use crate::status::status;
      content_type = "application/openmetrics-text", example = json!("credit_approval_log_head_position 1042\n# EOF\n")),
 ))]
 pub(super) async fn metrics(State(api): State<Api>) -> Result<([(HeaderName, &'static str); 1], String), Problem> {
-    let status = status(&api.replay.log, &api.read_models).await?;
-    let imports = api.imports.by_state().await?;
-    let text = api.metrics.render(&status, &imports).map_err(|_| Problem::unavailable())?;
+    let standing = standing(&api).await;
+    if let Err(error) = &standing {
+        tracing::debug!(%error, "metrics are told without how things stand in the databases");
+    }
+    let text = api.metrics.render(standing.ok().as_ref()).map_err(|_| Problem::unavailable())?;
     Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], text))
+}
+
+/// How things stand in the databases, unless they are away or take too long: what this process has counted is told all
+/// the same, then most of all.
+async fn standing(api: &Api) -> Result<(Status, Vec<(ImportState, i64)>), sqlx::Error> {
+    let asking = async {
+        let status = status(&api.replay.log, &api.replay.read_models).await?;
+        Ok::<_, sqlx::Error>((status, api.imports.by_state().await?))
+    };
+    let asking = api.log.while_there(api.read_models.while_there(asking));
+    tokio::time::timeout(ANSWERS_WITHIN, asking).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
 }

@@ -17,6 +17,8 @@ use chrono::NaiveDate;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::databases::connections::is_away;
+
 pub(super) use document::{Document, ProblemDocument};
 
 /// A field of the request that is wrong.
@@ -237,7 +239,12 @@ impl IntoResponse for Problem {
 }
 
 fn log(error: &(dyn std::error::Error + 'static)) {
-    tracing::error!(error, "a request failed");
+    // That the database is away was told once, when it went.
+    if is_away(error) {
+        tracing::debug!(error, "a request was not tried");
+    } else {
+        tracing::error!(error, "a request failed");
+    }
 }
 
 /// What axum answers on its own (a timeout, a body limit) as a problem.
