@@ -23,6 +23,7 @@ use crate::bus::{Bus, BusError, StreamOptions};
 use crate::commands::{BusinessCalendar, Commands};
 use crate::config::{Role, Serve};
 use crate::databases::{Databases, Purpose, process_name};
+use crate::gate::Gates;
 use crate::http::{Api, router};
 use crate::import::ImportError;
 use crate::import::jobs::Imports;
@@ -44,6 +45,8 @@ use crate::store::settled::keep_marked;
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(15);
 const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(30);
+/// A command that has waited in vain for the read models is answered all the same.
+const AFTER_THE_WAIT: Duration = Duration::from_secs(2);
 
 /// Why the service could not start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -167,6 +170,7 @@ impl App {
                 replay: databases.replay(),
                 read_models: databases.requests.read_models.clone(),
                 imports: Imports::new(databases.requests.log.clone(), config.import_max_bytes),
+                gates: Arc::new(Gates::new(&config.load, visibility_timeout + AFTER_THE_WAIT, &metrics)),
                 metrics,
                 progress,
                 policies,

@@ -13,6 +13,7 @@ pub mod commands;
 pub mod config;
 pub mod databases;
 pub mod embedded;
+pub mod gate;
 pub mod generate;
 pub mod history;
 pub mod http;

@@ -4,6 +4,7 @@
 //! end; [`store`] what they share.
 
 mod commands;
+mod load;
 mod pool;
 mod serve;
 mod store;
@@ -11,6 +12,7 @@ mod store;
 use clap::{Parser, Subcommand, ValueEnum};
 
 pub use commands::{Backtest, Generate, Health, Import, Names, Parked, Projections, Rebuild, Redrive, Verify};
+pub use load::Load;
 pub use pool::Pool;
 pub use serve::{DEFAULT_POLICY, Role, Serve};
 pub use store::{PolicyFiles, Store};

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use clap::{Args, ValueEnum};
 
+use super::load::Load;
 use super::store::{PolicyFiles, Store};
 
 /// The policy in force when nobody says otherwise.
@@ -15,6 +16,9 @@ pub struct Serve {
     /// Where the data is.
     #[command(flatten)]
     pub store: Store,
+    /// How much is worked on at once.
+    #[command(flatten)]
+    pub load: Load,
     /// Address of the API.
     #[arg(long, env = "HTTP_ADDR", default_value = "127.0.0.1:8000", value_name = "ADDR")]
     pub http_addr: SocketAddr,

@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use tower::Layer;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::normalize_path::{NormalizePath, NormalizePathLayer};
@@ -36,6 +36,7 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::backtest::Backtests;
 use crate::commands::{BusinessCalendar, Commands};
 use crate::databases::connections::Connections;
+use crate::gate::Gates;
 use crate::import::jobs::Imports;
 use crate::metrics::Metrics;
 use crate::policies::Policies;
@@ -57,6 +58,8 @@ pub struct Api {
     pub read_models: Connections,
     /// Imports in the background.
     pub imports: Imports,
+    /// How much is taken on at once.
+    pub gates: Arc<Gates>,
     /// What this process counts.
     pub metrics: Arc<Metrics>,
     /// How far the read models have come.
@@ -98,6 +101,7 @@ pub fn router(api: Api) -> NormalizePath<Router> {
         .fallback(problem::no_such_route)
         .method_not_allowed_fallback(problem::no_such_method)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(from_fn_with_state(api.clone(), middleware::load))
         .layer(CatchPanicLayer::custom(problem::panicked))
         .layer(from_fn(middleware::envelope))
         .with_state(api);

@@ -111,6 +111,7 @@ pub(super) fn add_common(operation: &mut Operation) {
         add_response(operation, "400", "BadRequest");
     }
     if takes_body {
+        add_response(operation, "408", "TooSlow");
         add_response(operation, "413", "TooLarge");
         add_response(operation, "415", "UnsupportedMediaType");
     }
@@ -293,19 +294,21 @@ fn headers() -> [(&'static str, Header); 5] {
 }
 
 /// Problems that many operations can end in.
-fn responses() -> [(&'static str, Response); 9] {
+fn responses() -> [(&'static str, Response); 10] {
     [
         ("Stale", "It was changed since it was read; `ETag` says the present revision.", false),
         ("PreconditionRequired", "`If-Match` is missing.", false),
         ("BadRequest", "The request is not valid; `errors` names each field, parameter or header.", false),
         ("StillRunning", STILL_RUNNING, true),
+        ("TooSlow", "The body did not come in time; nothing was done.", false),
         ("TooLarge", "The body is too large.", false),
         ("UnsupportedMediaType", "The body is of a type that is not taken.", false),
         ("KeyReused", "The `Idempotency-Key` was used with another request.", false),
         ("Internal", "Something went wrong in the service. It has been logged under the request's id.", false),
         (
             "Unavailable",
-            "A database does not answer, or the read models do not have yet what is asked for. Where `Retry-After` is \
+            "A database does not answer, or the read models do not have yet what is asked for, or more is asked for than \
+             can be answered in time. Where `Retry-After` is \
              missing the outcome of a command is not known: sending it again is safe with an `Idempotency-Key` only.",
             true,
         ),
