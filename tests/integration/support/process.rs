@@ -11,7 +11,7 @@ use tokio::process::{Child, ChildStdout, Command};
 use super::wait::PATIENCE;
 
 /// What the environment may name, and no test means.
-const OF_THE_ENVIRONMENT: [&str; 9] = [
+const OF_THE_ENVIRONMENT: [&str; 23] = [
     "DATABASE_URL",
     "READ_DATABASE_URL",
     "NATS_URL",
@@ -21,6 +21,20 @@ const OF_THE_ENVIRONMENT: [&str; 9] = [
     "POLICY",
     "POLICIES_DIR",
     "BUSINESS_UTC_OFFSET",
+    "DATABASE_CONNECTIONS",
+    "DATABASE_WORKER_CONNECTIONS",
+    "DATABASE_ACQUIRE_TIMEOUT",
+    "DATABASE_CONNECTION_LIFETIME",
+    "DATABASE_IDLE_TIMEOUT",
+    "DATABASE_STATEMENT_TIMEOUT",
+    "DATABASE_LOCK_TIMEOUT",
+    "DATABASE_IDLE_TRANSACTION_TIMEOUT",
+    "MAX_CONCURRENT_REQUESTS",
+    "MAX_QUEUED_REQUESTS",
+    "MAX_HEAVY_REQUESTS",
+    "QUEUE_TIMEOUT_MS",
+    "REQUEST_TIMEOUT",
+    "LONG_REQUEST_TIMEOUT",
 ];
 
 /// The program, on nothing that the environment names; killed with the test.
