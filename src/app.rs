@@ -9,7 +9,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use log::LevelFilter;
 use sqlx::PgPool;
 use sqlx::migrate::MigrateError;
 use tokio::net::TcpListener;
@@ -20,13 +19,16 @@ use crate::access::authenticator::Authenticator;
 use crate::access::first_key::{self, FirstKeyError};
 use crate::access::keys::known::KnownKeys;
 use crate::access::tokens::Tokens;
+use crate::breaker;
 use crate::bus::wake::Wake;
 use crate::bus::{self, Bus, BusError, StreamOptions};
 use crate::cache::ProfileCache;
 use crate::cache::follow::{follow_log, watch_read_models};
 use crate::commands::{BusinessCalendar, CommandMetrics, Commands};
 use crate::config::{Access, Role, Serve};
-use crate::databases::{Databases, SlowStatements, process_name};
+use crate::databases::connections::Connections;
+use crate::databases::{Databases, Purpose, process_name};
+use crate::gate::Gates;
 use crate::http::{Api, router};
 use crate::import::ImportError;
 use crate::import::jobs::Imports;
@@ -50,6 +52,8 @@ use crate::store::settled::keep_marked;
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(15);
 const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(30);
+/// A command that has waited in vain for the read models is answered all the same.
+const AFTER_THE_WAIT: Duration = Duration::from_secs(2);
 
 /// Why the service could not start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -134,10 +138,8 @@ impl App {
     /// [`AppError`], naming what could not be started.
     pub async fn start(config: &Serve, prepared: Prepared, servers: &Servers) -> Result<Self, AppError> {
         let Prepared { policies, listener, tls } = prepared;
-        let connections = config.store.database_connections;
         let (log, read_models) = (&servers.database_url, &servers.read_database_url);
-        let slow = SlowStatements { at_least: config.store.slow_statement(), level: LevelFilter::Warn };
-        let databases = Databases::connect(log, read_models, connections, slow).await?;
+        let databases = Databases::connect(log, read_models, &config.store.pool, Purpose::Serving).await?;
         migrate(&databases.log, &databases.read_models).await?;
         policies.must_be_unchanged(&databases.read_models).await?;
         let key_file = match servers.owns_postgres() {
@@ -153,7 +155,7 @@ impl App {
 
         let bus = bus(config, servers, &log).await?;
         let wake = Wake::new(bus.clone());
-        let metrics = Arc::new(Metrics::default());
+        let metrics = metrics(&databases, bus.as_ref());
         let progress = Arc::new(Progress::new(databases.lives.clone()));
         let workers = Workers::default();
         let (watched, read_models) = (Arc::clone(&progress), databases.read_models.clone());
@@ -189,26 +191,30 @@ impl App {
         }
         workers.spawn_upkeep(config, &databases.log);
 
-        let authenticator = authenticator(&config.access, &databases.log, &metrics)?;
+        let authenticator = authenticator(&config.access, &databases.requests.log, &metrics)?;
         if listener.is_some() {
             workers.spawn(|stop| Arc::clone(&authenticator).keep(stop));
         }
         let api = listener.map(|listener| {
+            workers.spawn(|stop| databases.requests.clone().watch(stop));
             let counted = metrics.register(CommandMetrics::register);
+            let log = EventLog::new(databases.requests.log.clone());
+            let visibility_timeout = Duration::from_secs(config.visibility_timeout);
             let api = Api {
                 profiles: workers.spawn_cache(config, &databases, &metrics, &wake),
                 commands: Arc::new(Commands::new(log, Arc::clone(policies.in_force()), calendar, wake, counted)),
-                log: databases.log.clone(),
+                log: databases.requests.log.clone(),
                 replay: databases.replay(),
-                read_models: databases.read_models.clone(),
-                imports: Imports::new(databases.log.clone(), config.import_max_bytes),
+                read_models: databases.requests.read_models.clone(),
+                imports: Imports::new(databases.requests.log.clone(), config.import_max_bytes),
                 relay: bus.map(|bus| Arc::new(RelayWatch::new(databases.log.clone(), bus))),
+                gates: Arc::new(Gates::new(&config.load, visibility_timeout + AFTER_THE_WAIT, &metrics)),
                 metrics: Arc::clone(&metrics),
                 progress,
                 policies,
                 backtests: Arc::default(),
                 calendar,
-                visibility_timeout: Duration::from_secs(config.visibility_timeout),
+                visibility_timeout,
                 authenticator,
                 anonymous_originals: config.access.opens_originals(config.http_addr),
             };
@@ -289,13 +295,23 @@ impl Workers {
 }
 
 /// What tells who callers are.
-fn authenticator(access: &Access, log: &PgPool, metrics: &Metrics) -> Result<Arc<Authenticator>, AppError> {
+fn authenticator(access: &Access, log: &Connections, metrics: &Metrics) -> Result<Arc<Authenticator>, AppError> {
     let keys = KnownKeys::new(log.clone(), Duration::from_secs(access.key_cache_seconds));
     metrics.register(|registry| {
         let tokens = access.tokens().map(|options| Tokens::new(options, registry)).transpose();
         let tokens = tokens.map_err(AppError::Tokens)?;
         Ok(Arc::new(Authenticator::new(keys, tokens, registry)))
     })
+}
+
+/// What this process counts, with the pools and the breakers that it has whatever it does.
+fn metrics(databases: &Databases, bus: Option<&Bus>) -> Arc<Metrics> {
+    let metrics = Metrics::default();
+    databases.register(&metrics);
+    let mut breakers = databases.requests.breakers().to_vec();
+    breakers.extend(bus.iter().flat_map(|bus| bus.breakers()));
+    breaker::register(&metrics, breakers);
+    Arc::new(metrics)
 }
 
 /// The bus, where there is one.

@@ -1,4 +1,12 @@
 //! The pools of connections: the log's and the read models'.
+//!
+//! Requests have pools of their own, with time limits on their statements and behind a circuit breaker ([`connections`],
+//! [`sentry`]): neither do they keep the workers from their connections, nor the workers them. What workers, replays and
+//! commands of the command line do takes as long as it takes.
+
+pub mod connections;
+mod metrics;
+mod sentry;
 
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,33 +16,64 @@ use std::time::Duration;
 use log::LevelFilter;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection};
+use tokio_util::sync::CancellationToken;
 
+use self::connections::{Connections, Doubt, Watched};
+use self::metrics::{OfPool, Waits};
+use self::sentry::{LIMITS, Sentry};
+use crate::breaker::Breaker;
+use crate::config::Pool;
+use crate::metrics::Metrics;
 use crate::replay::Replay;
 
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 const REPLAY_CONNECTIONS: u32 = 10;
 const REPLAY_IDLE: Duration = Duration::from_secs(30);
-
-/// Which statements the log is told of as slow, and how loudly.
-#[derive(Debug, Clone, Copy)]
-pub struct SlowStatements {
-    /// Those that take so long.
-    pub at_least: Duration,
-    /// At this level.
-    pub level: LevelFilter,
-}
+/// A connection that was used since then needs no asking whether it is still there: that would cost every request a
+/// round trip.
+const TRUSTED: Duration = Duration::from_secs(1);
+/// After something went wrong, connections that are given back are asked for so long.
+const DOUBTED_FOR: Duration = Duration::from_secs(10);
+const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
 
 /// Connections to both databases; they may be one.
 #[derive(Clone)]
 pub struct Databases {
-    /// Of the event log.
+    /// Of the event log, for workers.
     pub log: PgPool,
-    /// Of the read models.
+    /// Of the read models, for workers.
     pub read_models: PgPool,
+    /// For requests.
+    pub requests: Requests,
     /// Of the read models' server.
     pub lives: Lives,
     /// Of the read models, for replays: while a swap holds the workers up, they hold all the others.
     replays: PgPool,
+}
+
+/// Connections that requests use.
+#[derive(Clone)]
+pub struct Requests {
+    /// To the event log.
+    pub log: Connections,
+    /// To the read models.
+    pub read_models: Connections,
+    guards: Arc<Guards>,
+}
+
+/// What looks after requests' connections.
+struct Guards {
+    log: (Watched, PgConnectOptions),
+    read_models: (Watched, PgConnectOptions),
+    waits: Waits,
+}
+
+/// Who connects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// A service.
+    Serving,
+    /// A command of the command line, which reads and writes much at once.
+    Command,
 }
 
 /// How often a server was seen to have come to life again. What it committed without waiting for the disk may be gone
@@ -80,32 +119,38 @@ impl Databases {
     pub async fn connect(
         log_url: &str,
         read_models_url: &str,
-        connections: u32,
-        slow: SlowStatements,
+        pool: &Pool,
+        purpose: Purpose,
     ) -> Result<Self, sqlx::Error> {
         // What was answered is on disk, whatever the server's own default is.
-        let log = options(log_url, slow)?.options([("synchronous_commit", "on")]);
+        let log = options(log_url, pool, purpose)?.options([("synchronous_commit", "on")]);
         // The read models are folded from the log and move with their checkpoints, so a crash that takes the last
         // commits of both takes nothing that is not folded again.
-        let read_models_options = options(read_models_url, slow)?.options([("synchronous_commit", "off")]);
+        let read_models = options(read_models_url, pool, purpose)?.options([("synchronous_commit", "off")]);
         // One connection first: its error says what is wrong, where a pool would only say that it waited.
-        for options in [&log, &read_models_options] {
+        for options in [&log, &read_models] {
             options.connect().await?.close().await?;
         }
-        let pool = || PgPoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT);
-        let replays = PgPoolOptions::new()
-            .max_connections(REPLAY_CONNECTIONS)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
-            .idle_timeout(REPLAY_IDLE)
-            .connect_lazy_with(read_models_options.clone());
         let lives = Lives::default();
-        let watched = lives.clone();
-        let read_models = pool().after_connect(move |connection, _| {
-            let watched = watched.clone();
-            Box::pin(async move { watched.look(connection).await })
-        });
-        let read_models = read_models.connect_with(read_models_options).await?;
-        Ok(Self { log: pool().connect_with(log).await?, read_models, lives, replays })
+        let workers = || {
+            let connections = match purpose {
+                Purpose::Serving => pool.worker_connections,
+                Purpose::Command => pool.connections,
+            };
+            bounded(pool).max_connections(connections)
+        };
+        let (worker_log, worker_read_models) =
+            (log.clone().options(idle_limit(pool)), read_models.clone().options(idle_limit(pool)));
+        Ok(Self {
+            requests: Requests::new(log, read_models.clone(), pool, &lives),
+            log: workers().connect_with(worker_log).await?,
+            read_models: looking(workers(), &lives).connect_with(worker_read_models).await?,
+            lives,
+            replays: bounded(pool)
+                .max_connections(REPLAY_CONNECTIONS)
+                .idle_timeout(REPLAY_IDLE)
+                .connect_lazy_with(read_models),
+        })
     }
 
     /// What replays with them, in this process's name.
@@ -114,11 +159,69 @@ impl Databases {
         Replay { log: self.log.clone(), read_models: self.replays.clone(), process: process_name() }
     }
 
+    /// Adds the pools to the metrics.
+    pub fn register(&self, metrics: &Metrics) {
+        let pools = vec![
+            ("log", PgPool::clone(&self.requests.log)),
+            ("read_models", PgPool::clone(&self.requests.read_models)),
+            ("log_workers", self.log.clone()),
+            ("read_models_workers", self.read_models.clone()),
+            ("replays", self.replays.clone()),
+        ];
+        metrics::register(metrics, pools, &self.requests.guards.waits);
+    }
+
     /// Closes both, waiting for connections that are in use.
     pub async fn close(&self) {
+        self.requests.log.close().await;
+        self.requests.read_models.close().await;
         self.replays.close().await;
         self.read_models.close().await;
         self.log.close().await;
+    }
+}
+
+impl Requests {
+    /// Connections that are made as they are needed.
+    fn new(log: PgConnectOptions, read_models: PgConnectOptions, pool: &Pool, lives: &Lives) -> Self {
+        let waits = metrics::waits();
+        let watched = |breaker, pool| Watched {
+            breaker: Breaker::new(breaker, LIMITS),
+            doubt: Arc::default(),
+            waits: waits.get_or_create(&OfPool { pool }).clone(),
+        };
+        let guards = Guards {
+            log: (watched("postgres_log", "log"), log.clone()),
+            read_models: (watched("postgres_read_models", "read_models"), read_models.clone()),
+            waits: waits.clone(),
+        };
+        let limited = |options: PgConnectOptions| options.options(idle_limit(pool)).options(time_limits(pool));
+        let trusting =
+            |doubt: &Arc<Doubt>| doubting(trusting(bounded(pool).max_connections(pool.connections), doubt), doubt);
+        let log_pool = trusting(&guards.log.0.doubt).connect_lazy_with(limited(log));
+        let read_models_pool = looking(trusting(&guards.read_models.0.doubt), lives);
+        let read_models_pool = read_models_pool.connect_lazy_with(limited(read_models));
+        Self {
+            log: Connections::watched(log_pool, guards.log.0.clone()),
+            read_models: Connections::watched(read_models_pool, guards.read_models.0.clone()),
+            guards: Arc::new(guards),
+        }
+    }
+
+    /// The breakers that requests meet.
+    #[must_use]
+    pub fn breakers(&self) -> [Breaker; 2] {
+        [&self.guards.log, &self.guards.read_models].map(|(watched, _)| watched.breaker.clone())
+    }
+
+    /// Looks whether both databases answer, until stopped.
+    pub async fn watch(self, stop: CancellationToken) {
+        let [log, read_models] = [&self.guards.log, &self.guards.read_models].map(|(watched, options)| Sentry {
+            options: options.clone(),
+            breaker: watched.breaker.clone(),
+            doubt: Arc::clone(&watched.doubt),
+        });
+        tokio::join!(log.watch(stop.clone()), read_models.watch(stop));
     }
 }
 
@@ -140,7 +243,67 @@ pub fn is_unexplained(error: &sqlx::Error) -> bool {
     }
 }
 
-fn options(url: &str, slow: SlowStatements) -> Result<PgConnectOptions, sqlx::Error> {
+fn options(url: &str, pool: &Pool, purpose: Purpose) -> Result<PgConnectOptions, sqlx::Error> {
+    // That a command reads and writes much at once, and takes its time, is nothing to warn of.
+    let slow = match purpose {
+        Purpose::Serving => LevelFilter::Warn,
+        Purpose::Command => LevelFilter::Debug,
+    };
     let options = PgConnectOptions::from_str(url)?.application_name("credit-approval");
-    Ok(options.log_statements(LevelFilter::Debug).log_slow_statements(slow.level, slow.at_least))
+    Ok(options.log_statements(LevelFilter::Debug).log_slow_statements(slow, pool.slow_statement()))
+}
+
+fn bounded(pool: &Pool) -> PgPoolOptions {
+    PgPoolOptions::new()
+        .acquire_timeout(pool.acquire_timeout())
+        .max_lifetime(pool.lifetime())
+        .idle_timeout(pool.idle_timeout())
+}
+
+/// Each new connection looks in which life the read models' server is.
+fn looking(options: PgPoolOptions, lives: &Lives) -> PgPoolOptions {
+    let lives = lives.clone();
+    options.after_connect(move |connection, _| {
+        let lives = lives.clone();
+        Box::pin(async move { lives.look(connection).await })
+    })
+}
+
+/// Connections are asked whether they are still there only where there is reason to: they have been idle, or something
+/// has gone wrong since they were used.
+fn trusting(options: PgPoolOptions, doubt: &Arc<Doubt>) -> PgPoolOptions {
+    let doubt = Arc::clone(doubt);
+    options.test_before_acquire(false).before_acquire(move |connection, about| {
+        let is_trusted = about.idle_for < TRUSTED && !doubt.is_about(about.idle_for);
+        Box::pin(async move { if is_trusted { Ok(true) } else { still_there(connection).await } })
+    })
+}
+
+/// A connection that is given back in the middle of a statement while something is wrong may never answer again, and is
+/// not waited for then.
+fn doubting(options: PgPoolOptions, doubt: &Arc<Doubt>) -> PgPoolOptions {
+    let doubt = Arc::clone(doubt);
+    options.after_release(move |connection, _| {
+        let is_trusted = !doubt.is_about(DOUBTED_FOR);
+        Box::pin(async move { if is_trusted { Ok(true) } else { still_there(connection).await } })
+    })
+}
+
+async fn still_there(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    let answered = tokio::time::timeout(ANSWERS_WITHIN, connection.ping()).await;
+    answered.unwrap_or_else(|elapsed| Err(std::io::Error::from(elapsed).into())).map(|()| true)
+}
+
+/// What PostgreSQL is told of transactions that nobody goes on with.
+fn idle_limit(pool: &Pool) -> [(&'static str, String); 1] {
+    [("idle_in_transaction_session_timeout", seconds(pool.idle_transaction_timeout))]
+}
+
+/// What PostgreSQL is told of requests' statements.
+fn time_limits(pool: &Pool) -> [(&'static str, String); 2] {
+    [("statement_timeout", seconds(pool.statement_timeout)), ("lock_timeout", seconds(pool.lock_timeout))]
+}
+
+fn seconds(seconds: u32) -> String {
+    format!("{seconds}s")
 }

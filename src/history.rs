@@ -7,7 +7,7 @@ use aggregates::event::{LendingEvent, UnreadableEvent};
 use aggregates::ids::CustomerId;
 use aggregates::profile::CreditProfile;
 use chrono::NaiveDate;
-use sqlx::PgPool;
+use sqlx::PgExecutor;
 
 use crate::commands::BusinessCalendar;
 use crate::store::reader::read_customer;
@@ -45,7 +45,7 @@ pub enum HistoryError {
 /// # Errors
 /// [`HistoryError`].
 pub async fn profile_as_of(
-    log: &PgPool,
+    log: impl PgExecutor<'_>,
     customer: CustomerId,
     day: NaiveDate,
     calendar: BusinessCalendar,

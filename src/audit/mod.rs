@@ -12,7 +12,7 @@ use std::time::Duration;
 use projections::StoredEvent;
 use projections::keyset::{Key, KeyValue, Kind, Order, OrderColumn, Page, PageOf};
 use serde_json::value::RawValue;
-use sqlx::PgPool;
+use sqlx::{PgExecutor, PgPool};
 
 use crate::store::reader::{Entry, read_stream};
 use crate::store::settled::{Settled, settled_after};
@@ -74,7 +74,12 @@ fn data(event: &Entry) -> Option<Box<RawValue>> {
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn history(log: &PgPool, stream: Stream, id: i64, page: &PageOf) -> Result<Option<Page<Told>>, sqlx::Error> {
+pub async fn history(
+    log: impl PgExecutor<'_>,
+    stream: Stream,
+    id: i64,
+    page: &PageOf,
+) -> Result<Option<Page<Told>>, sqlx::Error> {
     let after = match page.after.as_ref().map(Key::values) {
         Some([KeyValue::Integer(sequence)]) => *sequence,
         Some(_) | None => 0,

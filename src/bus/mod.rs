@@ -9,7 +9,7 @@ pub mod metrics;
 pub mod publishing;
 pub mod wake;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_nats::connection::State;
 use async_nats::jetstream::consumer::{AckPolicy, PullConsumer, pull};
@@ -23,6 +23,7 @@ use projections::{Partition, Projection};
 
 use self::message::{Message, NotOurs};
 use self::publishing::{Publishing, carrying};
+use crate::breaker::{Breaker, Limits};
 
 const STREAM_MAX_AGE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
@@ -32,6 +33,10 @@ const ACK_WAIT: Duration = Duration::from_secs(30);
 const PULL_EXPIRES: Duration = Duration::from_secs(30);
 const PULL_HEARTBEAT: Duration = Duration::from_secs(5);
 const MAX_ACK_PENDING_MESSAGES: i64 = 10_000;
+/// A stream that takes nothing (no JetStream, a full disk) is left in peace for a while.
+const PUBLISHING: Limits = Limits { failures: 3, cool_down: Duration::from_secs(1) };
+/// Hints that do not get away cost every command their wait.
+const HINTING: Limits = Limits { failures: 5, cool_down: Duration::from_secs(1) };
 /// How many messages a consumer asks for at once.
 const PULL_MESSAGES: usize = 500;
 
@@ -77,6 +82,8 @@ pub struct Bus {
     stream_bytes: i64,
     replicas: usize,
     log: String,
+    publishing: Breaker,
+    hinting: Breaker,
 }
 
 /// Which stream a log is fanned out through.
@@ -118,13 +125,32 @@ impl Bus {
             .ack_timeout(REQUEST_TIMEOUT)
             .build(client.clone());
         let StreamOptions { name, max_bytes, replicas, log } = stream;
-        Ok(Self { client, context, stream: name, stream_bytes: max_bytes, replicas, log })
+        let publishing = Breaker::new("nats_publish", PUBLISHING);
+        let hinting = Breaker::new("nats_wake", HINTING);
+        Ok(Self { client, context, stream: name, stream_bytes: max_bytes, replicas, log, publishing, hinting })
     }
 
     /// Whether the server can be reached now.
     #[must_use]
     pub fn is_connected(&self) -> bool {
         self.client.connection_state() == State::Connected
+    }
+
+    /// Whether it is worth trying to publish: there is a connection, and what goes through it has arrived of late.
+    #[must_use]
+    pub fn may_publish(&self) -> bool {
+        self.is_connected() && self.publishing.may_try(Instant::now())
+    }
+
+    /// Nothing could be published: after a few times in a row it is not worth trying for a while.
+    pub fn took_nothing(&self) {
+        self.publishing.failed(Instant::now());
+    }
+
+    /// The breakers of those who publish and of those who wake others.
+    #[must_use]
+    pub fn breakers(&self) -> [Breaker; 2] {
+        [self.publishing.clone(), self.hinting.clone()]
     }
 
     fn subject(&self, partition: Partition) -> String {
@@ -222,6 +248,7 @@ impl Bus {
             acknowledgements.push(acknowledgement.into_future());
         }
         try_join_all(acknowledgements).await.map_err(failed("waiting for a message to be held"))?;
+        self.publishing.succeeded();
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 //! A hint only: followers also look by themselves every [`LOOK_BY_ITSELF`], so a lost hint costs that much time.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use tokio::sync::Notify;
@@ -65,11 +65,15 @@ impl Wake {
     /// Something was appended.
     pub async fn appended(&self) {
         self.hint();
-        if let Some(bus) = self.bus.as_ref().filter(|bus| bus.is_connected()) {
+        if let Some(bus) = self.bus.as_ref().filter(|bus| bus.is_connected() && bus.hinting.may_try(Instant::now())) {
             // Only a hint, and never worth a wait: whoever misses it looks by itself soon.
             let hint = bus.client.publish(bus.wake_subject(), bytes::Bytes::new());
-            if let Err(elapsed) = tokio::time::timeout(HINT_WITHIN, hint).await {
-                tracing::debug!(%elapsed, "could not wake the relay");
+            match tokio::time::timeout(HINT_WITHIN, hint).await {
+                Ok(_) => bus.hinting.succeeded(),
+                Err(elapsed) => {
+                    bus.hinting.failed(Instant::now());
+                    tracing::debug!(%elapsed, "could not wake the relay");
+                }
             }
         }
     }

@@ -176,6 +176,9 @@ pub enum CommandError {
     /// It is not known what became of the idempotency key, and nothing was done under it.
     #[error("the idempotency key could not be looked up")]
     KeyLookup(#[source] sqlx::Error),
+    /// The store was not there for the events: it took none.
+    #[error("the events were not stored")]
+    Untaken(#[source] AppendError),
     /// The store failed; whether it took the events is not known.
     #[error("the events could not be stored")]
     Store(#[source] AppendError),
@@ -198,6 +201,7 @@ impl CommandError {
             | Self::Render(_)
             | Self::KeyReused
             | Self::KeyLookup(_)
+            | Self::Untaken(_)
             | Self::Store(_) => false,
         }
     }
@@ -316,6 +320,7 @@ impl Commands {
             }
             Err(AppendError::KeyTaken) => return Err(CommandError::KeyTaken),
             Err(AppendError::PhoneNumberTaken(_)) => return Err(CommandError::PhoneNumberTaken),
+            Err(error @ AppendError::Untaken(_)) => return Err(CommandError::Untaken(error)),
             Err(error @ AppendError::Store(_)) => return Err(CommandError::Store(error)),
         };
         self.metrics.appended(began);

@@ -10,6 +10,8 @@ mod commands;
 mod documented;
 mod duration;
 mod edge;
+mod load;
+mod pool;
 mod secret;
 mod serve;
 mod store;
@@ -21,6 +23,8 @@ pub use access::{Access, AnonymousOriginals, CreateKey, Keys, KeysCommand, ListK
 pub use cache::Cache;
 pub use commands::{Backtest, Generate, Health, Import, Names, Parked, Projections, Rebuild, Redrive, Verify};
 pub use edge::Edge;
+pub use load::Load;
+pub use pool::Pool;
 pub use secret::SecretFile;
 pub use serve::{DEFAULT_POLICY, Role, Serve};
 pub use store::{PolicyFiles, Store};

@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use super::access::Access;
 use super::cache::Cache;
 use super::edge::Edge;
+use super::load::Load;
 use super::secret::{SecretFile, secret_file};
 use super::store::{PolicyFiles, Store};
 
@@ -19,6 +20,9 @@ pub struct Serve {
     /// Where the data is.
     #[command(flatten)]
     pub store: Store,
+    /// How much is worked on at once.
+    #[command(flatten)]
+    pub load: Load,
     /// Address of the API.
     #[arg(long, env = "HTTP_ADDR", default_value = "127.0.0.1:8000", value_name = "ADDR")]
     pub http_addr: SocketAddr,

@@ -1,11 +1,11 @@
 //! Where the data and the policies are: options that many commands share.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use chrono::FixedOffset;
 use clap::Args;
 
+use super::pool::Pool;
 use super::secret::{SecretFile, secret_file};
 
 /// Where data lies when nobody says otherwise.
@@ -31,14 +31,9 @@ pub struct Store {
     #[arg(long, env = "READ_DATABASE_URL_FILE", conflicts_with = "read_database_url", value_name = "FILE",
           value_parser = secret_file)]
     pub read_database_url_file: Option<SecretFile>,
-    /// Connections of a pool to each database, at most; replays have ten more.
-    #[arg(long, env = "DATABASE_CONNECTIONS", default_value_t = 20, value_name = "N",
-          value_parser = clap::value_parser!(u32).range(2..=1000))]
-    pub database_connections: u32,
-    /// Milliseconds from which on a statement is told in the log as slow.
-    #[arg(long, env = "SLOW_STATEMENT_MS", default_value_t = 1000, value_name = "MILLISECONDS",
-          value_parser = clap::value_parser!(u64).range(1..=3_600_000))]
-    pub slow_statement_ms: u64,
+    /// The connections to it.
+    #[command(flatten)]
+    pub pool: Pool,
     /// The business day's offset from UTC.
     #[arg(
         long,
@@ -69,12 +64,6 @@ impl Store {
             Some(named) => (named, true),
             None => (Path::new(DEFAULT_DATA_DIR), false),
         }
-    }
-
-    /// From when on a statement is slow.
-    #[must_use]
-    pub const fn slow_statement(&self) -> Duration {
-        Duration::from_millis(self.slow_statement_ms)
     }
 }
 

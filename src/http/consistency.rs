@@ -60,6 +60,9 @@ impl Promised {
     /// Waits until the read models have it.
     pub(super) async fn kept(self, api: &Api) -> Result<Fresh, Problem> {
         let Some(place) = self.0 else { return Ok(Fresh { life: None }) };
+        if api.read_models.is_away() {
+            return Err(Problem::unavailable());
+        }
         let life = Some(api.progress.life());
         if api.progress.reached(place.partition, place.position, api.visibility_timeout).await {
             Ok(Fresh { life })
@@ -112,8 +115,12 @@ impl Api {
         if let Some(profiles) = &self.profiles {
             profiles.answered(place);
         }
-        if respond_async.is_none()
-            && !self.progress.reached(place.partition, place.position, self.visibility_timeout).await
+        if respond_async.is_some() {
+            return;
+        }
+        // Of a database that is away nothing becomes visible.
+        if self.read_models.is_away()
+            || !self.progress.reached(place.partition, place.position, self.visibility_timeout).await
         {
             tracing::warn!(position = place.position, "a command was answered before the read models had it");
         }

@@ -5,7 +5,6 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
-use sqlx::PgPool;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -14,6 +13,7 @@ use super::Api;
 use super::access::public;
 use super::openapi::operation;
 use super::problem::Problem;
+use crate::databases::connections::Connections;
 
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
@@ -47,8 +47,8 @@ async fn ready(State(api): State<Api>) -> Result<Json<Health>, Problem> {
     Ok(Json(Health { status: "ready" }))
 }
 
-async fn answers(pool: &PgPool) -> Result<(), Problem> {
-    match tokio::time::timeout(ANSWER_WITHIN, sqlx::query("select 1").execute(pool)).await {
+async fn answers(database: &Connections) -> Result<(), Problem> {
+    match tokio::time::timeout(ANSWER_WITHIN, sqlx::query("select 1").execute(database)).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(error)) => Err(error.into()),
         Err(_) => Err(Problem::unavailable()),

@@ -32,7 +32,6 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
-use sqlx::PgPool;
 use tower::Layer;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::normalize_path::{NormalizePath, NormalizePathLayer};
@@ -43,6 +42,8 @@ use crate::backtest::Backtests;
 use crate::cache::ProfileCache;
 use crate::commands::{BusinessCalendar, Commands};
 use crate::config::Edge;
+use crate::databases::connections::Connections;
+use crate::gate::Gates;
 use crate::import::jobs::Imports;
 use crate::metrics::Metrics;
 use crate::policies::Policies;
@@ -58,17 +59,19 @@ pub struct Api {
     /// Executes commands.
     pub commands: Arc<Commands>,
     /// The log's connections, for auditors and the health check.
-    pub log: PgPool,
+    pub log: Connections,
     /// Replays read models.
     pub replay: Replay,
     /// The read models' connections.
-    pub read_models: PgPool,
+    pub read_models: Connections,
     /// Credit profiles that are kept in memory, where any are.
     pub profiles: Option<Arc<ProfileCache>>,
     /// Imports in the background.
     pub imports: Imports,
     /// How far the stream is behind the log, where there is a stream.
     pub relay: Option<Arc<RelayWatch>>,
+    /// How much is taken on at once.
+    pub gates: Arc<Gates>,
     /// What this process counts.
     pub metrics: Arc<Metrics>,
     /// How far the read models have come.
@@ -123,6 +126,7 @@ pub fn router(api: Api, edge: &Edge) -> NormalizePath<Router> {
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(from_fn_with_state(Arc::clone(&guard), middleware::authorise))
         .layer(from_fn_with_state(guard, middleware::identify))
+        .layer(from_fn_with_state(api.clone(), middleware::load))
         .layer(from_fn_with_state(middleware::Bodies::new(edge.body_timeout()), middleware::receive))
         .layer(from_fn(middleware::limit_head))
         .layer(CatchPanicLayer::custom(problem::panicked))

@@ -43,7 +43,7 @@ impl Api {
         promised: Promised,
     ) -> Result<Arc<CreditProfile>, Problem> {
         let fresh = promised.kept(self).await?;
-        let known = profile_as_of(&self.replay.log, customer, day, self.calendar).await?;
+        let known = profile_as_of(&self.log, customer, day, self.calendar).await?;
         fresh.confirm(self)?;
         match known {
             Known::Profile(profile) => Ok(Arc::new(profile)),

@@ -148,7 +148,7 @@ impl Run<'_> {
         match append(pool, &to_append).await {
             Ok(_) => Ok(true),
             Err(AppendError::Conflict | AppendError::PhoneNumberTaken(_)) => Ok(false),
-            Err(error @ (AppendError::KeyTaken | AppendError::Store(_))) => Err(error.into()),
+            Err(error @ (AppendError::KeyTaken | AppendError::Untaken(_) | AppendError::Store(_))) => Err(error.into()),
         }
     }
 

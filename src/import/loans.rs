@@ -212,9 +212,12 @@ impl Run<'_> {
         match append(pool, &to_append).await {
             Ok(_) => Ok(true),
             Err(AppendError::Conflict) => Ok(false),
-            Err(error @ (AppendError::PhoneNumberTaken(_) | AppendError::KeyTaken | AppendError::Store(_))) => {
-                Err(error.into())
-            }
+            Err(
+                error @ (AppendError::PhoneNumberTaken(_)
+                | AppendError::KeyTaken
+                | AppendError::Untaken(_)
+                | AppendError::Store(_)),
+            ) => Err(error.into()),
         }
     }
 

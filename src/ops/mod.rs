@@ -15,14 +15,12 @@ pub mod verify;
 use std::io::Write;
 use std::path::PathBuf;
 
-use log::LevelFilter;
-
 use crate::access::keys::NoRandomBytes;
 use crate::access::keys::store::KeyError;
 use crate::app::AppError;
 use crate::backtest::BacktestError;
 use crate::config::Store;
-use crate::databases::{Databases, SlowStatements};
+use crate::databases::{Databases, Purpose};
 use crate::embedded::EmbeddedError;
 use crate::import::ImportError;
 use crate::policies::PoliciesError;
@@ -65,11 +63,8 @@ async fn connect_and<T>(
     servers: &Servers,
     work: impl AsyncFnOnce(&Databases) -> Result<T, OpsError>,
 ) -> Result<T, OpsError> {
-    let connections = store.database_connections;
     let (log, read_models) = (&servers.database_url, &servers.read_database_url);
-    // Commands read and write much at once: that this takes its time is nothing to warn of.
-    let slow = SlowStatements { at_least: store.slow_statement(), level: LevelFilter::Debug };
-    let databases = Databases::connect(log, read_models, connections, slow).await;
+    let databases = Databases::connect(log, read_models, &store.pool, Purpose::Command).await;
     let databases = databases.map_err(OpsError::Unreachable)?;
     if schema == Schema::Migrate {
         migrate(&databases.log, &databases.read_models).await?;

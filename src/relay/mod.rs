@@ -54,7 +54,7 @@ impl Relay {
     /// Relays until stopped, standing by while another relay works.
     pub async fn run(self, stop: CancellationToken) {
         while !stop.is_cancelled() {
-            if !self.bus.is_connected() {
+            if !self.bus.may_publish() {
                 stop.run_until_cancelled(tokio::time::sleep(STAND_BY)).await;
                 continue;
             }
@@ -65,6 +65,9 @@ impl Relay {
             };
             let pause = match outcome {
                 Some(Err(error)) => {
+                    if matches!(error, Interrupted::Bus(_)) {
+                        self.bus.took_nothing();
+                    }
                     let error: &dyn std::error::Error = &error;
                     tracing::warn!(error, "the relay was interrupted and tries again");
                     self.metrics.interrupted();

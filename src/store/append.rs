@@ -6,10 +6,11 @@
 //! any part of it.
 
 use cqrs_es::persist::SerializedEvent;
-use sqlx::PgPool;
+use sqlx::PgExecutor;
 use sqlx::error::DatabaseError;
 
 use super::idempotency::KeyedAnswer;
+use crate::databases::connections::is_away;
 
 /// What is appended together, or not at all.
 #[derive(Debug, Default, Clone)]
@@ -60,6 +61,9 @@ pub enum AppendError {
     /// Another request has taken effect under the idempotency key.
     #[error("the idempotency key is taken")]
     KeyTaken,
+    /// The database was not asked, or called the statement off before its end: nothing was appended.
+    #[error("the event store was not there for the events")]
+    Untaken(#[source] sqlx::Error),
     /// The database refused or did not answer.
     #[error("the event store did not take the events")]
     Store(#[source] sqlx::Error),
@@ -182,8 +186,9 @@ impl PhoneColumns {
 /// ([`Append::stand_at`], else 0) when there were no events to append.
 ///
 /// # Errors
-/// [`AppendError`]; then nothing was appended, unless the connection broke before the answer came.
-pub async fn append(pool: &PgPool, append: &Append) -> Result<i64, AppendError> {
+/// [`AppendError`]; then nothing was appended, unless the connection broke before the answer came, which is
+/// [`AppendError::Store`].
+pub async fn append(executor: impl PgExecutor<'_>, append: &Append) -> Result<i64, AppendError> {
     let events = &append.events;
     let statement = append.statement();
     let mut query = sqlx::query_scalar::<_, i64>(&statement)
@@ -219,7 +224,7 @@ pub async fn append(pool: &PgPool, append: &Append) -> Result<i64, AppendError> 
             .bind(append.stands_at)
             .bind(&answer.caller);
     }
-    let positions = query.fetch_all(pool).await.map_err(AppendError::from)?;
+    let positions = query.fetch_all(executor).await.map_err(AppendError::from)?;
     Ok(positions.into_iter().max().unwrap_or(append.stands_at))
 }
 
@@ -229,6 +234,8 @@ impl From<sqlx::Error> for AppendError {
             Some(Refused::StreamTaken | Refused::Deadlock) => Self::Conflict,
             Some(Refused::PhoneNumberTaken(taken)) => Self::PhoneNumberTaken(taken),
             Some(Refused::KeyTaken) => Self::KeyTaken,
+            Some(Refused::CalledOff) => Self::Untaken(error),
+            None if was_not_asked(&error) => Self::Untaken(error),
             Some(Refused::Otherwise) | None => Self::Store(error),
         }
     }
@@ -240,7 +247,13 @@ enum Refused {
     PhoneNumberTaken(String),
     KeyTaken,
     Deadlock,
+    CalledOff,
     Otherwise,
+}
+
+/// No connection could be had.
+fn was_not_asked(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed) || is_away(error)
 }
 
 impl From<&(dyn DatabaseError + 'static)> for Refused {
@@ -250,6 +263,8 @@ impl From<&(dyn DatabaseError + 'static)> for Refused {
             (Some("23505"), Some("phone_numbers_pkey")) => Self::PhoneNumberTaken(conflicting_key(error)),
             (Some("23505"), Some("idempotency_keys_pkey")) => Self::KeyTaken,
             (Some("40001" | "40P01"), _) => Self::Deadlock,
+            // Its time was up, or a lock's; or the server lets nobody in: it starts, or has no room.
+            (Some("57014" | "55P03" | "57P03" | "53300"), _) => Self::CalledOff,
             _ => Self::Otherwise,
         }
     }

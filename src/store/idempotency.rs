@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use projections::Partition;
-use sqlx::{FromRow, PgPool};
+use sqlx::{FromRow, PgExecutor, PgPool};
 use tokio_util::sync::CancellationToken;
 
 /// An hour more than is promised, for clients whose clocks are off.
@@ -82,7 +82,7 @@ impl TryFrom<Row> for Remembered {
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn find(pool: &PgPool, stored: &str, sent: &str) -> Result<Option<Remembered>, sqlx::Error> {
+pub async fn find(executor: impl PgExecutor<'_>, stored: &str, sent: &str) -> Result<Option<Remembered>, sqlx::Error> {
     let row: Option<Row> = sqlx::query_as(
         "select request_digest, status, answer, revision, partition, position
          from idempotency_keys where idempotency_key = $1 or (idempotency_key = $2 and caller is null)
@@ -90,7 +90,7 @@ pub async fn find(pool: &PgPool, stored: &str, sent: &str) -> Result<Option<Reme
     )
     .bind(stored)
     .bind(sent)
-    .fetch_optional(pool)
+    .fetch_optional(executor)
     .await?;
     row.map(Remembered::try_from).transpose()
 }

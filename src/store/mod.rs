@@ -18,31 +18,33 @@ pub mod tail;
 use aggregates::event::without_values;
 use cqrs_es::persist::{EventStoreAggregateContext, PersistedEventStore};
 use cqrs_es::{Aggregate, AggregateError, EventStore};
+use futures::TryFutureExt;
 use sqlx::PgPool;
 use tracing::{Instrument, debug_span};
 
 use self::repository::EventRepository;
+use crate::databases::connections::{Connections, is_away};
 
 /// The event log.
 #[derive(Clone)]
 pub struct EventLog {
-    pool: PgPool,
+    connections: Connections,
 }
 
 /// An aggregate as its stream tells it, with the version it stands at: 0 for a stream that does not exist.
 pub type Loaded<A> = EventStoreAggregateContext<A>;
 
 impl EventLog {
-    /// A log on a pool of connections to its database.
+    /// A log on connections to its database.
     #[must_use]
-    pub const fn new(pool: PgPool) -> Self {
-        Self { pool }
+    pub fn new(connections: impl Into<Connections>) -> Self {
+        Self { connections: connections.into() }
     }
 
     /// The connections.
     #[must_use]
-    pub const fn pool(&self) -> &PgPool {
-        &self.pool
+    pub const fn pool(&self) -> &Connections {
+        &self.connections
     }
 
     /// What tells this log from every other.
@@ -50,7 +52,7 @@ impl EventLog {
     /// # Errors
     /// When the store does not answer.
     pub async fn identity(&self) -> Result<String, sqlx::Error> {
-        sqlx::query_scalar("select id::text from log_identity").fetch_one(&self.pool).await
+        sqlx::query_scalar("select id::text from log_identity").fetch_one(&self.connections).await
     }
 
     /// Folds an aggregate from its stream.
@@ -61,10 +63,16 @@ impl EventLog {
     where
         A: Aggregate<Error: Send + Sync + 'static>,
     {
-        let repository = EventRepository::new(self.pool.clone());
+        let repository = EventRepository::new(PgPool::clone(&self.connections));
         let store = PersistedEventStore::<EventRepository, A>::new_event_store(repository);
         let span = debug_span!("load", aggregate = A::TYPE);
-        store.load_aggregate(&id.to_string()).instrument(span).await.map_err(LoadError::from)
+        let stream = id.to_string();
+        let loading = store.load_aggregate(&stream).map_err(LoadError::from);
+        self.connections.while_there(loading).instrument(span).await.inspect_err(|error| {
+            if matches!(error, LoadError::Unavailable(_)) && !is_away(error) {
+                self.connections.doubt();
+            }
+        })
     }
 }
 
@@ -77,6 +85,12 @@ pub enum LoadError {
     /// The stream holds what this build cannot read.
     #[error("the stream cannot be read")]
     Unreadable(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl From<sqlx::Error> for LoadError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Unavailable(Box::new(error))
+    }
 }
 
 impl<E: std::error::Error + Send + Sync + 'static> From<AggregateError<E>> for LoadError {

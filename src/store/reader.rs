@@ -8,7 +8,7 @@ use projections::rebuilds::Range;
 use projections::{PARTITIONS, Partition, StoredEvent};
 use serde_json::value::RawValue;
 use sqlx::types::Json;
-use sqlx::{FromRow, PgPool};
+use sqlx::{FromRow, PgExecutor, PgPool};
 
 /// The partitions' number stands in statements as it stands in the index that serves them.
 const _: () = assert!(PARTITIONS == 8);
@@ -136,7 +136,7 @@ pub async fn read_partition(
 /// # Errors
 /// When the database does not answer.
 pub async fn read_stream(
-    pool: &PgPool,
+    executor: impl PgExecutor<'_>,
     aggregate_type: &str,
     id: i64,
     after: i64,
@@ -152,7 +152,7 @@ pub async fn read_stream(
     .bind(id.to_string())
     .bind(after)
     .bind(limit)
-    .fetch_all(pool)
+    .fetch_all(executor)
     .await
 }
 
@@ -162,7 +162,7 @@ pub async fn read_stream(
 /// # Errors
 /// When the database does not answer, or the connection ends before the last of them.
 pub async fn each_customer(
-    pool: &PgPool,
+    executor: impl PgExecutor<'_>,
     range: Range,
     up_to: i64,
     mut each: impl FnMut(CustomerId, &[StoredEvent]),
@@ -176,7 +176,7 @@ pub async fn each_customer(
     .bind(range.after)
     .bind(range.to)
     .bind(up_to)
-    .fetch(pool);
+    .fetch(executor);
     let mut count = 0;
     let mut events: Vec<StoredEvent> = Vec::new();
     while let Some(row) = rows.try_next().await? {
@@ -198,10 +198,14 @@ pub async fn each_customer(
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn read_customer(pool: &PgPool, customer: CustomerId, up_to: i64) -> Result<Vec<StoredEvent>, sqlx::Error> {
+pub async fn read_customer(
+    executor: impl PgExecutor<'_>,
+    customer: CustomerId,
+    up_to: i64,
+) -> Result<Vec<StoredEvent>, sqlx::Error> {
     let range = Range { after: customer.get() - 1, to: customer.get() };
     let mut found = Vec::new();
-    each_customer(pool, range, up_to, |_, events| found = events.to_vec()).await?;
+    each_customer(executor, range, up_to, |_, events| found = events.to_vec()).await?;
     Ok(found)
 }
 

@@ -57,7 +57,9 @@ impl PersistedEventRepository for EventRepository {
             Err(AppendError::Conflict) => Err(PersistenceError::OptimisticLockError),
             Err(AppendError::PhoneNumberTaken(taken)) => Err(PersistenceError::UnknownError(taken.into())),
             Err(error @ AppendError::KeyTaken) => Err(PersistenceError::UnknownError(Box::new(error))),
-            Err(AppendError::Store(error)) => Err(PersistenceError::ConnectionError(Box::new(error))),
+            Err(AppendError::Untaken(error) | AppendError::Store(error)) => {
+                Err(PersistenceError::ConnectionError(Box::new(error)))
+            }
         }
     }
 

@@ -25,6 +25,7 @@ mod idempotency;
 mod import;
 mod imports;
 mod lists;
+mod load;
 mod loan_life;
 mod loan_shown;
 mod loan_upgrade;

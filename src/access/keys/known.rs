@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use moka::future::Cache;
-use sqlx::PgPool;
 use subtle::ConstantTimeEq;
 use tokio_util::sync::CancellationToken;
 
 use super::store::{Judged, find, note_uses};
 use super::{ApiKey, KeyId};
 use crate::access::Roles;
+use crate::databases::connections::Connections;
 
 /// Entries, of some hundred bytes each.
 const MAX_CACHED: u64 = 10_000;
@@ -26,7 +26,7 @@ const NOTE_EVERY: Duration = Duration::from_secs(30);
 
 /// The keys as this process knows them.
 pub struct KnownKeys {
-    log: PgPool,
+    log: Connections,
     cache: Cache<KeyId, Option<Arc<Judged>>>,
     used: Mutex<HashMap<KeyId, DateTime<Utc>>>,
 }
@@ -66,7 +66,7 @@ pub enum KeyRefusal {
 impl KnownKeys {
     /// The keys of a log's database, believed for so long.
     #[must_use]
-    pub fn new(log: PgPool, believed_for: Duration) -> Self {
+    pub fn new(log: Connections, believed_for: Duration) -> Self {
         let cache = Cache::builder().max_capacity(MAX_CACHED).time_to_live(believed_for).build();
         Self { log, cache, used: Mutex::default() }
     }

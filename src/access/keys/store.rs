@@ -6,6 +6,7 @@ use sqlx::{FromRow, PgConnection, PgPool};
 
 use super::{ApiKey, HourlyLimit, KeyId, KeyName};
 use crate::access::{Role, Roles};
+use crate::databases::connections::Connections;
 
 /// So many are listed at most, the newest first.
 const MAX_LISTED: i64 = 10_000;
@@ -242,7 +243,7 @@ struct JudgedRow {
 }
 
 /// What a key is judged by, if there is one of that id.
-pub(super) async fn find(log: &PgPool, id: &KeyId) -> Result<Option<Judged>, sqlx::Error> {
+pub(super) async fn find(log: &Connections, id: &KeyId) -> Result<Option<Judged>, sqlx::Error> {
     let row: Option<JudgedRow> = sqlx::query_as(
         "select secret_digest, roles, hourly_limit, expires_at, revoked_at is not null as is_revoked
          from api_keys where id = $1",

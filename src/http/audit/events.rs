@@ -51,7 +51,7 @@ pub(super) async fn list_events(
     let after = parameters.read("after", position).unwrap_or(0);
     let limit = parameters.read("limit", |text| parse_limit(text, MAX_LIMIT_EVENTS)).unwrap_or(DEFAULT_LIMIT_EVENTS);
     parameters.finish()?;
-    let (events, more) = events_after(&api.log, after, limit).await?;
+    let (events, more) = api.log.while_there(events_after(&api.log, after, limit)).await?;
     let next_after = events.last().map_or(after, |last| last.event.position);
     Ok(Json(EventList { items: events.into_iter().map(Event::from).collect(), next_after, more }))
 }

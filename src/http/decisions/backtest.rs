@@ -119,7 +119,7 @@ pub(super) async fn backtest(
     parameters.finish()?;
     let Asked { policy, span, examples } = asked(&api, &body)?;
     let turn = api.backtests.begin().ok_or_else(Problem::backtest_under_way)?;
-    let backtest = Backtest::begin(api.read_models.clone(), policy, span, examples).await?;
+    let backtest = Backtest::begin(api.replay.read_models.clone(), policy, span, examples).await?;
     if !wants_lines(&headers) {
         let report = backtest.finish().await?;
         drop(turn);

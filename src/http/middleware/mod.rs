@@ -6,6 +6,8 @@ mod envelope;
 mod exchange;
 mod head;
 mod identify;
+mod load;
+mod received;
 mod requests;
 mod security;
 
@@ -15,5 +17,6 @@ pub(super) use envelope::envelope;
 pub(super) use exchange::{compression, cross_origin};
 pub(super) use head::limit_head;
 pub(super) use identify::{Guard, identify};
+pub(super) use load::load;
 pub(super) use requests::Requests;
 pub(super) use security::{OverTls, secure};

@@ -325,7 +325,7 @@ fn responses() -> [(&'static str, Response); 14] {
         ("PreconditionRequired", "`If-Match` is missing.", false),
         ("BadRequest", "The request is not valid; `errors` names each field, parameter or header.", false),
         ("StillRunning", STILL_RUNNING, true),
-        ("TooSlow", "The body came too slowly.", false),
+        ("TooSlow", "The body did not come in time; nothing was done.", false),
         ("TooLarge", "The body is too large.", false),
         ("UrlTooLong", "The URL is longer than 8 KiB.", false),
         ("HeadersTooLarge", "The headers are more than 64, or have more than 16 KiB together.", false),
@@ -334,7 +334,8 @@ fn responses() -> [(&'static str, Response); 14] {
         ("Internal", "Something went wrong in the service. It has been logged under the request's id.", false),
         (
             "Unavailable",
-            "A database does not answer, or the read models do not have yet what is asked for. Where `Retry-After` is \
+            "A database does not answer, or the read models do not have yet what is asked for, or more is asked for than \
+             can be answered in time. Where `Retry-After` is \
              missing the outcome of a command is not known: sending it again is safe with an `Idempotency-Key` only.",
             true,
         ),

@@ -19,18 +19,26 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(5);
      content_type = "application/openmetrics-text", example = json!("credit_approval_log_head_position 1042\n# EOF\n")),
 ))]
 pub(super) async fn metrics(State(api): State<Api>) -> Result<([(HeaderName, &'static str); 1], String), Problem> {
-    // Without the databases Prometheus still hears of this process, then above all.
-    let standing = tokio::time::timeout(ANSWER_WITHIN, standing(&api)).await.ok().and_then(Result::ok);
-    let text = api.metrics.render(standing.as_ref()).map_err(|_| Problem::unavailable())?;
+    let standing = standing(&api).await;
+    if let Err(error) = &standing {
+        tracing::debug!(%error, "metrics are told without how things stand in the databases");
+    }
+    let text = api.metrics.render(standing.ok().as_ref()).map_err(|_| Problem::unavailable())?;
     Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], text))
 }
 
+/// How things stand in the databases, unless they are away or take too long: what this process has counted is told all
+/// the same, then most of all.
 async fn standing(api: &Api) -> Result<Standing, sqlx::Error> {
-    let status = status(&api.replay.log, &api.read_models).await?;
-    let imports = api.imports.by_state().await?;
-    let relay = match &api.relay {
-        Some(relay) => relay.lag().await?,
-        None => None,
+    let asking = async {
+        let status = status(&api.replay.log, &api.replay.read_models).await?;
+        let imports = api.imports.by_state().await?;
+        let relay = match &api.relay {
+            Some(relay) => relay.lag().await?,
+            None => None,
+        };
+        Ok::<_, sqlx::Error>(Standing { status, imports, relay })
     };
-    Ok(Standing { status, imports, relay })
+    let asking = api.log.while_there(api.read_models.while_there(asking));
+    tokio::time::timeout(ANSWER_WITHIN, asking).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
 }

@@ -33,7 +33,8 @@ struct CustomerRebuilt {
     responses((status = 200, description = "The log and every read model.", body = Status)))]
 pub(super) async fn list(State(api): State<Api>, parameters: Parameters) -> Result<Json<Status>, Problem> {
     parameters.finish()?;
-    Ok(Json(status(&api.replay.log, &api.read_models).await?))
+    let asking = status(&api.replay.log, &api.replay.read_models);
+    Ok(Json(api.log.while_there(api.read_models.while_there(asking)).await?))
 }
 
 /// Make a read model anew

@@ -7,6 +7,7 @@ mod document;
 mod of_access;
 mod of_command;
 mod of_import;
+mod of_load;
 mod of_replay;
 mod of_size;
 
@@ -18,6 +19,8 @@ use axum::response::{IntoResponse, Response};
 use chrono::NaiveDate;
 use serde::Serialize;
 use utoipa::ToSchema;
+
+use crate::databases::connections::is_away;
 
 pub(super) use document::{Document, ProblemDocument};
 
@@ -239,7 +242,12 @@ impl IntoResponse for Problem {
 }
 
 fn log(error: &(dyn std::error::Error + 'static)) {
-    tracing::error!(error, "a request failed");
+    // That the database is away was told once, when it went.
+    if is_away(error) {
+        tracing::debug!(error, "a request was not tried");
+    } else {
+        tracing::error!(error, "a request failed");
+    }
 }
 
 /// What axum answers on its own (a timeout, a body limit) as a problem.

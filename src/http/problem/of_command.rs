@@ -33,7 +33,7 @@ impl From<CommandError> for Problem {
                 let detail = "A stream holds an event that this version cannot read. Nothing was changed.";
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "unreadable-stream", "The stream cannot be read", detail)
             }
-            CommandError::Load(_) | CommandError::Id(_) | CommandError::KeyLookup(_) => {
+            CommandError::Load(_) | CommandError::Id(_) | CommandError::KeyLookup(_) | CommandError::Untaken(_) => {
                 log(&error);
                 Self::unavailable()
             }

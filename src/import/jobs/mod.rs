@@ -15,12 +15,13 @@ pub mod work;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use sqlx::FromRow;
 use sqlx::types::Json;
-use sqlx::{FromRow, PgPool};
 use tokio::sync::Semaphore;
 
 use super::Stage;
 use super::report::Tally;
+use crate::databases::connections::Connections;
 
 pub use self::read::{Cancelled, Page};
 
@@ -223,7 +224,7 @@ impl TryFrom<Row> for Import {
 /// The imports of a log.
 #[derive(Clone)]
 pub struct Imports {
-    log: PgPool,
+    log: Connections,
     max_bytes: u64,
     uploads: Arc<Semaphore>,
 }
@@ -231,8 +232,8 @@ pub struct Imports {
 impl Imports {
     /// Of that log; both workbooks of one import together have at most so many bytes.
     #[must_use]
-    pub fn new(log: PgPool, max_bytes: u64) -> Self {
-        Self { log, max_bytes, uploads: Arc::new(Semaphore::new(MAX_UPLOADS)) }
+    pub fn new(log: impl Into<Connections>, max_bytes: u64) -> Self {
+        Self { log: log.into(), max_bytes, uploads: Arc::new(Semaphore::new(MAX_UPLOADS)) }
     }
 
     /// What both workbooks of one import may have together, in bytes.

@@ -6,11 +6,11 @@
 
 use std::time::Duration;
 
-use sqlx::PgPool;
 use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::commands::{IdempotencyKey, KeyedRequest, Origin};
+use crate::databases::connections::Connections;
 use crate::store::idempotency::{Remembered, find};
 
 use super::{COLUMNS, FileKind, Import, Imports, MAX_OPEN, MAX_OPEN_BYTES, Row};
@@ -123,7 +123,7 @@ impl Imports {
 
 /// An upload under way; what is dropped before it is complete leaves nothing behind.
 pub struct Upload {
-    log: PgPool,
+    log: Connections,
     id: i64,
     /// What is not yet written.
     pending: Vec<u8>,
@@ -256,7 +256,7 @@ impl Drop for Upload {
 }
 
 /// Deletes an upload that broke off.
-async fn discard(log: PgPool, id: i64) {
+async fn discard(log: Connections, id: i64) {
     let deleted = sqlx::query("delete from imports where id = $1 and state = 'uploading'").bind(id).execute(&log).await;
     if let Err(error) = deleted {
         tracing::warn!(%error, id, "an upload that broke off could not be deleted; it is cleaned away later");

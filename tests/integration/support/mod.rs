@@ -5,7 +5,7 @@
 //! - `log`, `sql`, `workers`: what lies behind the API
 //! - `metrics`, `projections`, `rebuilds`: how its read models stand
 //! - `leases`, `verified`, `wait`: what tests wait for, and hold it to
-//! - `servers`, `cleanup`: the run's own servers, and their end
+//! - `servers`, `line`, `cleanup`: the run's own servers, the way to them, and their end
 
 pub(crate) mod app;
 pub(crate) mod changes;
@@ -13,6 +13,7 @@ pub(crate) mod cleanup;
 pub(crate) mod client;
 pub(crate) mod keys;
 pub(crate) mod leases;
+pub(crate) mod line;
 pub(crate) mod log;
 pub(crate) mod metrics;
 pub(crate) mod problem;
