@@ -10,6 +10,11 @@ use credit_approval::config::{Cli, Command};
 use credit_approval::ops;
 use credit_approval::telemetry::Telemetry;
 
+/// musl's own has one lock for all threads.
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// What was not done by then ends with the process.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 

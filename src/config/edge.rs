@@ -27,7 +27,7 @@ pub struct Edge {
     #[arg(long, env = "IDLE_TIMEOUT", default_value_t = 75, value_name = "SECONDS",
           value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub idle_timeout: u64,
-    /// Seconds that a body may pause; who has been waited for as long in all must have sent 16 KiB a second.
+    /// Seconds that a body may pause, sent or taken; who has been waited for as long in all must have sent 16 KiB a second.
     #[arg(long, env = "BODY_TIMEOUT", default_value_t = 30, value_name = "SECONDS",
           value_parser = clap::value_parser!(u64).range(1..=600))]
     pub body_timeout: u64,

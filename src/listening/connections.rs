@@ -29,6 +29,9 @@ use tower_http::normalize_path::NormalizePath;
 use crate::config::Edge;
 use crate::metrics::Metrics;
 
+/// Answers that a connection of HTTP/2 still owes when it is let go may take so long to be taken.
+const TAKEN_WITHIN: Duration = Duration::from_secs(900);
+
 /// The places for connections.
 pub(super) struct Connections {
     places: Arc<Semaphore>,
@@ -160,15 +163,19 @@ impl Connection {
     }
 }
 
-/// Lets a connection go that has been asked nothing for so long; answers under way still get through.
+/// Lets a connection go that has been asked nothing for so long; answers under way still get through, if their client
+/// takes them.
 async fn close_when_idle(place: Weak<Place>, connection: ConnectionShutdown, idle: Duration) {
     loop {
         let looked = Instant::now();
         tokio::time::sleep(idle).await;
-        let Some(place) = place.upgrade() else { return };
-        if place.is_idle_since(looked) {
-            connection.graceful_shutdown();
-            return;
+        let Some(alive) = place.upgrade() else { return };
+        if alive.is_idle_since(looked) {
+            break;
         }
     }
+    connection.graceful_shutdown();
+    tokio::time::sleep(TAKEN_WITHIN).await;
+    // Where it has ended meanwhile, nobody hears it.
+    connection.shutdown();
 }

@@ -3,6 +3,7 @@
 //! What is asked over them is none of its business: that is [`crate::http`].
 
 mod connections;
+mod patience;
 mod tls;
 
 use std::convert::Infallible;
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum_server::accept::{Accept, NoDelayAcceptor};
+use axum_server::accept::Accept;
 use axum_server::tls_rustls::RustlsAcceptor;
 use axum_server::{Handle, Server};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -24,6 +25,7 @@ use tower_http::normalize_path::NormalizePath;
 use crate::config::Edge;
 use crate::metrics::Metrics;
 use connections::{Connection, Connections};
+use patience::PatientAcceptor;
 pub use tls::{Tls, TlsError};
 
 /// What HTTP's own parser takes before [`crate::http`] looks at it. That refuses less than this with a document; beyond,
@@ -63,14 +65,15 @@ impl Listening {
         let (handle, stop) = (Handle::new(), CancellationToken::new());
         let connections = Connections::new(config, metrics);
         let server = http(Server::from_listener(listener), config).handle(handle.clone());
+        let patient = PatientAcceptor(config.body_timeout());
         let server = match tls {
             Some(tls) => {
                 let header_timeout = Duration::from_secs(config.header_timeout);
                 let acceptor = RustlsAcceptor::new(tls.config()).handshake_timeout(header_timeout);
                 tokio::spawn(tls.keep_fresh(metrics, stop.clone()));
-                tokio::spawn(serve(server.acceptor(acceptor.acceptor(NoDelayAcceptor::new())), connections, router))
+                tokio::spawn(serve(server.acceptor(acceptor.acceptor(patient)), connections, router))
             }
-            None => tokio::spawn(serve(server.acceptor(NoDelayAcceptor::new()), connections, router)),
+            None => tokio::spawn(serve(server.acceptor(patient), connections, router)),
         };
         Self { address, server, handle, stop }
     }

@@ -12,10 +12,10 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout};
 
-use crate::support::Client;
 use crate::support::client::{application, registration};
 use crate::support::process::binary;
 use crate::support::servers::scratch_dir;
+use crate::support::{Client, TestApp};
 
 const START_WITHIN: Duration = Duration::from_secs(60);
 
@@ -325,4 +325,26 @@ async fn wrong_usage_and_failure_have_their_own_exit_statuses() {
     let (code, said) = status(&["serve", "--policy", "none-9", "--http-addr", "127.0.0.1:0"]).await;
     assert_eq!(code, Some(1));
     assert!(said.contains("standard-1, literal-1"), "{said}");
+}
+
+#[tokio::test]
+async fn the_address_of_a_server_may_stand_in_a_file() {
+    let config = TestApp::config(&[]).await;
+    let url = config.store.database_url().expect("tests name a database").to_owned();
+    let scratch = scratch_dir("secret");
+    let file = scratch.join("database-url");
+    fs::write(&file, format!("{url}\n")).unwrap();
+    let migrate = async |variables: &[(&str, &str)]| {
+        let output = binary().arg("migrate").envs(variables.iter().copied()).output().await.unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let path = file.display().to_string();
+    let (code, said) = migrate(&[("DATABASE_URL_FILE", &path)]).await;
+    assert_eq!(code, Some(0), "{said}");
+    let (code, said) = migrate(&[("DATABASE_URL_FILE", &path), ("DATABASE_URL", &url)]).await;
+    assert_eq!(code, Some(2), "both are named: {said}");
+    let (code, said) = migrate(&[("DATABASE_URL_FILE", "/no/such/file")]).await;
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("cannot be read"), "{said}");
+    fs::remove_dir_all(scratch).unwrap();
 }

@@ -73,6 +73,18 @@ async fn slow_clients_are_let_go() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_does_not_take_an_answer_is_let_go() {
+    let app = TestApp::start_with(TestApp::config(&["--body-timeout", "1"]).await).await;
+    // More than fits into the buffers of both sides.
+    let asked = "GET /openapi.json HTTP/1.1\r\nHost: service\r\nAccept-Encoding: identity\r\n\r\n".repeat(200);
+    let stream = sent(app.address(), &asked).await;
+    eventually("it is connected", async || connections(&app).await == 2.0).await;
+    eventually("it is let go", async || connections(&app).await == 1.0).await;
+    drop(stream);
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_keeps_pace_may_come_in_pieces() {
     let app = TestApp::start_with(TestApp::config(&["--body-timeout", "2"]).await).await;
     let body = registration(50_000).to_string();
