@@ -25,6 +25,7 @@ pub mod relay;
 pub mod replay;
 pub mod sample;
 pub mod servers;
+pub mod starting;
 pub mod status;
 pub mod store;
 pub mod telemetry;

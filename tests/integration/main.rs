@@ -26,6 +26,7 @@ mod lists;
 mod loan_life;
 mod loan_shown;
 mod loan_upgrade;
+mod migrations;
 mod openapi;
 mod parking;
 mod plans;
