@@ -1,8 +1,8 @@
 //! Where everything is wired, and nothing else is: read it from top to bottom for the flow.
 //!
 //! databases -> schemas -> (sample data) -> bus -> relay -> projection workers -> importers -> HTTP. It stops the other
-//! way round: first no new requests, then the workers. The servers it works on are started before it and stopped after
-//! it.
+//! way round: first it says that it will, then no new requests, then the workers. The servers it works on are started
+//! before it and stopped after it; probes are answered from before that until its work has ended.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,6 +23,8 @@ use crate::bus::{Bus, BusError, StreamOptions};
 use crate::commands::{BusinessCalendar, Commands};
 use crate::config::{Role, Serve};
 use crate::databases::{Databases, process_name};
+use crate::health::{Checks, Health, Stage};
+use crate::http::probes::Probes;
 use crate::http::{Api, router};
 use crate::import::ImportError;
 use crate::import::jobs::Imports;
@@ -36,6 +38,7 @@ use crate::relay::Relay;
 use crate::replay::watch::watch;
 use crate::sample;
 use crate::servers::Servers;
+use crate::starting::connected;
 use crate::store::EventLog;
 use crate::store::idempotency::keep_purged;
 use crate::store::migrate::migrate;
@@ -78,20 +81,28 @@ pub enum AppError {
 pub struct Prepared {
     policies: Arc<Policies>,
     listener: Option<TcpListener>,
+    health: Arc<Health>,
+    metrics: Arc<Metrics>,
+    probes: Option<Probes>,
 }
 
 impl Prepared {
-    /// Reads the policies and takes the port.
+    /// Reads the policies, takes the ports and answers probes.
     ///
     /// # Errors
-    /// [`AppError`], when a policy is not valid, there is none of that name, or the port cannot be had.
+    /// [`AppError`], when a policy is not valid, there is none of that name, or a port cannot be had.
     pub async fn new(config: &Serve) -> Result<Self, AppError> {
         let policies = Arc::new(Policies::load(config.policies.policies_dir.as_deref(), &config.policy)?);
         let listener = match has(config, Role::Api) {
             true => Some(listen(config.http_addr).await?),
             false => None,
         };
-        Ok(Self { policies, listener })
+        let (health, metrics) = (Arc::<Health>::default(), Arc::<Metrics>::default());
+        let probes = config.lifecycle.health_addr.map(|address| {
+            let probes = Probes::start(address, Arc::clone(&health), Arc::clone(&metrics));
+            probes.map_err(|source| AppError::Listen { address, source })
+        });
+        Ok(Self { policies, listener, health, metrics, probes: probes.transpose()? })
     }
 }
 
@@ -100,6 +111,9 @@ pub struct App {
     /// Where the API listens; `None` without the role.
     pub address: Option<SocketAddr>,
     databases: Databases,
+    health: Arc<Health>,
+    probes: Option<Probes>,
+    drain_delay: Duration,
     api: Option<Listening>,
     workers: Workers,
 }
@@ -110,10 +124,10 @@ impl App {
     /// # Errors
     /// [`AppError`], naming what could not be started.
     pub async fn start(config: &Serve, prepared: Prepared, servers: &Servers) -> Result<Self, AppError> {
-        let Prepared { policies, listener } = prepared;
-        let connections = config.store.database_connections;
-        let (log, read_models) = (&servers.database_url, &servers.read_database_url);
-        let databases = Databases::connect(log, read_models, connections, LevelFilter::Warn).await?;
+        let Prepared { policies, listener, health, metrics, probes } = prepared;
+        health.reached(Stage::Databases);
+        let databases = databases(config, servers).await?;
+        health.reached(Stage::Schemas);
         migrate(&databases.log, &databases.read_models).await?;
         policies.must_be_unchanged(&databases.read_models).await?;
         let log = EventLog::new(databases.log.clone());
@@ -124,8 +138,9 @@ impl App {
         }
 
         let bus = bus(config, servers, &log).await?;
+        health.depends_on(Checks::of(config, &databases, bus.as_ref()));
+        health.reached(Stage::CatchingUp);
         let wake = Wake::new(bus.clone());
-        let metrics = Arc::new(Metrics::default());
         let progress = Arc::new(Progress::new(databases.lives.clone()));
         let workers = Workers::default();
         let (watched, read_models) = (Arc::clone(&progress), databases.read_models.clone());
@@ -165,6 +180,7 @@ impl App {
                 replay: databases.replay(),
                 read_models: databases.read_models.clone(),
                 imports: Imports::new(databases.log.clone(), config.import_max_bytes),
+                health: Arc::clone(&health),
                 metrics,
                 progress,
                 policies,
@@ -175,17 +191,38 @@ impl App {
             Listening::start(listener, api)
         });
         let address = api.as_ref().and_then(|api| api.address);
-        Ok(Self { address, databases, api, workers })
+        health.reached(Stage::Started);
+        let drain_delay = Duration::from_secs(config.lifecycle.drain_delay);
+        Ok(Self { address, databases, health, probes, drain_delay, api, workers })
+    }
+
+    /// Where probes are answered, beside the API; `None` where they are not.
+    #[must_use]
+    pub fn probes_address(&self) -> Option<SocketAddr> {
+        self.probes.as_ref().map(|probes| probes.address)
+    }
+
+    /// Says that it is about to stop, and goes on serving for as long as balancers take to notice, or until it is told
+    /// to hurry. Nobody sends requests to a process without an API, so that one does not wait.
+    pub async fn drain(&self, hurry: impl Future<Output = ()>) {
+        self.health.reached(Stage::Stopping);
+        if self.api.is_some() && !self.drain_delay.is_zero() {
+            tracing::info!("going on to serve for {:?}, so that balancers notice", self.drain_delay);
+            // Its end and being told to hurry are all the same.
+            let _ = tokio::time::timeout(self.drain_delay, hurry).await;
+        }
     }
 
     /// Stops in order: requests in flight are answered, then the workers end. Each step is bounded: what takes longer
     /// ends with the process, and loses nothing that was answered.
     pub async fn stop(self) {
+        self.health.reached(Stage::Stopping);
         if let Some(api) = self.api {
             api.stop().await;
         }
         self.workers.stop().await;
-        if tokio::time::timeout(CLOSE_TIMEOUT, self.databases.close()).await.is_err() {
+        let close = async { tokio::join!(self.databases.close(), self.health.close()) };
+        if tokio::time::timeout(CLOSE_TIMEOUT, close).await.is_err() {
             tracing::warn!("some connections were still in use after {CLOSE_TIMEOUT:?}");
         }
     }
@@ -254,6 +291,14 @@ impl Listening {
             tracing::warn!("some requests were still running after {DRAIN_TIMEOUT:?}");
         }
     }
+}
+
+/// The databases, as soon as they are there.
+async fn databases(config: &Serve, servers: &Servers) -> Result<Databases, sqlx::Error> {
+    let connections = config.store.database_connections;
+    let (log, read_models) = (&servers.database_url, &servers.read_database_url);
+    let at_most = Duration::from_secs(config.lifecycle.database_wait);
+    connected(at_most, async || Databases::connect(log, read_models, connections, LevelFilter::Warn).await).await
 }
 
 /// The bus, where there is one.

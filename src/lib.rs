@@ -13,6 +13,7 @@ pub mod config;
 pub mod databases;
 pub mod embedded;
 pub mod generate;
+pub mod health;
 pub mod history;
 pub mod http;
 pub mod import;

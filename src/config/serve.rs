@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use clap::{Args, ValueEnum};
 
+use super::lifecycle::Lifecycle;
 use super::store::{PolicyFiles, Store};
 
 /// The policy in force when nobody says otherwise.
@@ -35,6 +36,9 @@ pub struct Serve {
     /// What this process does.
     #[arg(long, env = "ROLES", value_enum, value_delimiter = ',', default_value = "api,relay,projector,importer")]
     pub roles: Vec<Role>,
+    /// Start, health and stop.
+    #[command(flatten)]
+    pub lifecycle: Lifecycle,
     /// Fill an empty store from generated workbooks first.
     #[arg(long, env = "SAMPLE_DATA")]
     pub sample_data: bool,

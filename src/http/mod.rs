@@ -19,6 +19,7 @@ mod openapi;
 mod operations;
 mod parameters;
 mod precondition;
+pub mod probes;
 pub mod problem;
 mod queries;
 
@@ -27,7 +28,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use sqlx::PgPool;
 use tower::Layer;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -36,6 +37,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::backtest::Backtests;
 use crate::commands::{BusinessCalendar, Commands};
+use crate::health::Health;
 use crate::import::jobs::Imports;
 use crate::metrics::Metrics;
 use crate::policies::Policies;
@@ -57,6 +59,8 @@ pub struct Api {
     pub read_models: PgPool,
     /// Imports in the background.
     pub imports: Imports,
+    /// How this process is.
+    pub health: Arc<Health>,
     /// What this process counts.
     pub metrics: Arc<Metrics>,
     /// How far the read models have come.
@@ -100,6 +104,7 @@ pub fn router(api: Api) -> NormalizePath<Router> {
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(CatchPanicLayer::custom(problem::panicked))
         .layer(from_fn(middleware::envelope))
+        .layer(from_fn_with_state(Arc::clone(&api.health), middleware::part))
         .with_state(api);
     NormalizePathLayer::trim_trailing_slash().layer(routes)
 }

@@ -18,6 +18,7 @@ mod deliveries;
 mod delivery;
 mod endpoints;
 mod gaps;
+mod health;
 mod held_log;
 mod idempotency;
 mod import;

@@ -17,6 +17,8 @@ use chrono::NaiveDate;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::health::Failure;
+
 pub(super) use document::{Document, ProblemDocument};
 
 /// A field of the request that is wrong.
@@ -113,6 +115,17 @@ impl Problem {
         let detail = "The database does not answer.";
         let title = "The service is not available";
         Self { retry_after: Some(1), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", title, detail) }
+    }
+
+    /// The process has not started, cannot serve, or is about to stop: 503, with the checks that say so.
+    #[must_use]
+    pub fn not_ready(failures: Vec<Failure>) -> Self {
+        let field = |Failure { check, message }| FieldError { field: check.to_owned(), message };
+        let errors: Vec<_> = failures.into_iter().map(field).collect();
+        let named: Vec<_> = errors.iter().map(|error| format!("{} {}", error.field, error.message)).collect();
+        let (title, detail) = ("The process is not ready", format!("{}.", named.join("; ")));
+        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "not-ready", title, detail);
+        Self { errors, retry_after: Some(1), ..problem }
     }
 
     /// The connection broke while the events were being stored: 503, and no hint to try again, which without a key
