@@ -19,7 +19,7 @@ use cqrs_es::persist::{EventStoreAggregateContext, PersistedEventStore};
 use cqrs_es::{Aggregate, AggregateError, EventStore};
 use sqlx::PgPool;
 
-use self::repository::EventRepository;
+use self::repository::{EventRepository, NewerEvent};
 
 /// The event log.
 #[derive(Clone)]
@@ -71,6 +71,9 @@ pub enum LoadError {
     /// The database did not answer.
     #[error("the event store did not answer")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The stream holds what only a newer version of the product can read.
+    #[error("the stream was written to by a newer version")]
+    Newer(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The stream holds what this build cannot read.
     #[error("the stream cannot be read")]
     Unreadable(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -79,6 +82,7 @@ pub enum LoadError {
 impl<E: std::error::Error + Send + Sync + 'static> From<AggregateError<E>> for LoadError {
     fn from(error: AggregateError<E>) -> Self {
         match error {
+            AggregateError::DeserializationError(source) if source.is::<NewerEvent>() => Self::Newer(source),
             AggregateError::DeserializationError(source) => Self::Unreadable(source),
             AggregateError::DatabaseConnectionError(source) | AggregateError::UnexpectedError(source) => {
                 Self::Unavailable(source)

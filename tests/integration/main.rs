@@ -28,6 +28,7 @@ mod loan_life;
 mod loan_shown;
 mod loan_upgrade;
 mod migrations;
+mod newer_version;
 mod openapi;
 mod parking;
 mod plans;

@@ -128,6 +128,14 @@ impl Problem {
         Self { errors, retry_after: Some(1), ..problem }
     }
 
+    /// A stream holds an event that only a newer version can read: 503, since that version is about to take over.
+    fn of_a_newer_version() -> Self {
+        let detail = "A newer version of the service has written to what this is about, and takes over from this \
+                      process. Nothing was changed.";
+        let title = "A newer version takes over";
+        Self { retry_after: Some(1), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "newer-version", title, detail) }
+    }
+
     /// The connection broke while the events were being stored: 503, and no hint to try again, which without a key
     /// could do it twice.
     fn outcome_unknown() -> Self {
