@@ -39,6 +39,7 @@ mod read_your_writes;
 mod rebuild;
 mod recorded_decisions;
 mod relays;
+mod roll_out;
 mod support;
 mod takeover;
 mod verify;
