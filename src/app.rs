@@ -1,8 +1,8 @@
 //! Where everything is wired, and nothing else is: read it from top to bottom for the flow.
 //!
 //! databases -> schemas -> (sample data) -> bus -> relay -> projection workers -> importers -> HTTP. It stops the other
-//! way round: first no new requests, then the workers. The servers it works on are started before it and stopped after
-//! it.
+//! way round: first it says that it will, then no new requests, then the workers. The servers it works on are started
+//! before it and stopped after it; probes are answered from before that until its work has ended.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -29,6 +29,8 @@ use crate::config::{Access, Role, Serve};
 use crate::databases::connections::Connections;
 use crate::databases::{Databases, Purpose, process_name};
 use crate::gate::Gates;
+use crate::health::{Checks, Health, Stage};
+use crate::http::probes::Probes;
 use crate::http::{Api, router};
 use crate::import::ImportError;
 use crate::import::jobs::Imports;
@@ -44,6 +46,7 @@ use crate::relay::{Relay, RelayMetrics};
 use crate::replay::watch::watch;
 use crate::sample;
 use crate::servers::Servers;
+use crate::starting::connected;
 use crate::store::EventLog;
 use crate::store::idempotency::keep_purged;
 use crate::store::migrate::migrate;
@@ -98,14 +101,17 @@ pub struct Prepared {
     policies: Arc<Policies>,
     listener: Option<TcpListener>,
     tls: Option<Tls>,
+    health: Arc<Health>,
+    metrics: Arc<Metrics>,
+    probes: Option<Probes>,
 }
 
 impl Prepared {
-    /// Reads the policies and the certificate, and takes the port.
+    /// Reads the policies and the certificate, takes the ports and answers probes.
     ///
     /// # Errors
-    /// [`AppError`], when a policy is not valid, there is none of that name, the certificate is none, or the port cannot
-    /// be had.
+    /// [`AppError`], when a policy is not valid, there is none of that name, the certificate is none, or a port cannot be
+    /// had.
     pub async fn new(config: &Serve) -> Result<Self, AppError> {
         let policies = Arc::new(Policies::load(config.policies.policies_dir.as_deref(), &config.policy)?);
         let listener = match has(config, Role::Api) {
@@ -116,7 +122,12 @@ impl Prepared {
             Some((certificate, key)) => Some(Tls::load(certificate, key).await?),
             None => None,
         };
-        Ok(Self { policies, listener, tls })
+        let (health, metrics) = (Arc::<Health>::default(), Arc::<Metrics>::default());
+        let probes = config.lifecycle.health_addr.map(|address| {
+            let probes = Probes::start(address, Arc::clone(&health), Arc::clone(&metrics));
+            probes.map_err(|source| AppError::Listen { address, source })
+        });
+        Ok(Self { policies, listener, tls, health, metrics, probes: probes.transpose()? })
     }
 }
 
@@ -127,6 +138,9 @@ pub struct App {
     /// Where a key with every role lies, if this service has its data to itself.
     pub key_file: Option<PathBuf>,
     databases: Databases,
+    health: Arc<Health>,
+    probes: Option<Probes>,
+    drain_delay: Duration,
     api: Option<Listening>,
     workers: Workers,
 }
@@ -137,9 +151,10 @@ impl App {
     /// # Errors
     /// [`AppError`], naming what could not be started.
     pub async fn start(config: &Serve, prepared: Prepared, servers: &Servers) -> Result<Self, AppError> {
-        let Prepared { policies, listener, tls } = prepared;
-        let (log, read_models) = (&servers.database_url, &servers.read_database_url);
-        let databases = Databases::connect(log, read_models, &config.store.pool, Purpose::Serving).await?;
+        let Prepared { policies, listener, tls, health, metrics, probes } = prepared;
+        health.reached(Stage::Databases);
+        let databases = databases(config, servers).await?;
+        health.reached(Stage::Schemas);
         migrate(&databases.log, &databases.read_models).await?;
         policies.must_be_unchanged(&databases.read_models).await?;
         let key_file = match servers.owns_postgres() {
@@ -154,8 +169,10 @@ impl App {
         }
 
         let bus = bus(config, servers, &log).await?;
+        health.depends_on(Checks::of(config, &databases, bus.as_ref()));
+        health.reached(Stage::CatchingUp);
         let wake = Wake::new(bus.clone());
-        let metrics = metrics(&databases, bus.as_ref());
+        register_servers(&metrics, &databases, bus.as_ref());
         let progress = Arc::new(Progress::new(databases.lives.clone()));
         let workers = Workers::default();
         let (watched, read_models) = (Arc::clone(&progress), databases.read_models.clone());
@@ -209,6 +226,7 @@ impl App {
                 imports: Imports::new(databases.requests.log.clone(), config.import_max_bytes),
                 relay: bus.map(|bus| Arc::new(RelayWatch::new(databases.log.clone(), bus))),
                 gates: Arc::new(Gates::new(&config.load, visibility_timeout + AFTER_THE_WAIT, &metrics)),
+                health: Arc::clone(&health),
                 metrics: Arc::clone(&metrics),
                 progress,
                 policies,
@@ -221,17 +239,38 @@ impl App {
             Listening::start(listener, tls, &config.edge, &metrics, router(api, &config.edge))
         });
         let address = api.as_ref().and_then(|api| api.address);
-        Ok(Self { address, key_file, databases, api, workers })
+        health.reached(Stage::Started);
+        let drain_delay = Duration::from_secs(config.lifecycle.drain_delay);
+        Ok(Self { address, key_file, databases, health, probes, drain_delay, api, workers })
+    }
+
+    /// Where probes are answered, beside the API; `None` where they are not.
+    #[must_use]
+    pub fn probes_address(&self) -> Option<SocketAddr> {
+        self.probes.as_ref().map(|probes| probes.address)
+    }
+
+    /// Says that it is about to stop, and goes on serving for as long as balancers take to notice, or until it is told
+    /// to hurry. Nobody sends requests to a process without an API, so that one does not wait.
+    pub async fn drain(&self, hurry: impl Future<Output = ()>) {
+        self.health.reached(Stage::Stopping);
+        if self.api.is_some() && !self.drain_delay.is_zero() {
+            tracing::info!("going on to serve for {:?}, so that balancers notice", self.drain_delay);
+            // Its end and being told to hurry are all the same.
+            let _ = tokio::time::timeout(self.drain_delay, hurry).await;
+        }
     }
 
     /// Stops in order: requests in flight are answered, then the workers end. Each step is bounded: what takes longer
     /// ends with the process, and loses nothing that was answered.
     pub async fn stop(self) {
+        self.health.reached(Stage::Stopping);
         if let Some(api) = self.api {
             api.stop(DRAIN_TIMEOUT).await;
         }
         self.workers.stop().await;
-        if tokio::time::timeout(CLOSE_TIMEOUT, self.databases.close()).await.is_err() {
+        let close = async { tokio::join!(self.databases.close(), self.health.close()) };
+        if tokio::time::timeout(CLOSE_TIMEOUT, close).await.is_err() {
             tracing::warn!("some connections were still in use after {CLOSE_TIMEOUT:?}");
         }
     }
@@ -304,14 +343,20 @@ fn authenticator(access: &Access, log: &Connections, metrics: &Metrics) -> Resul
     })
 }
 
-/// What this process counts, with the pools and the breakers that it has whatever it does.
-fn metrics(databases: &Databases, bus: Option<&Bus>) -> Arc<Metrics> {
-    let metrics = Metrics::default();
-    databases.register(&metrics);
+/// Counts the pools and the breakers that a process has whatever it does.
+fn register_servers(metrics: &Metrics, databases: &Databases, bus: Option<&Bus>) {
+    databases.register(metrics);
     let mut breakers = databases.requests.breakers().to_vec();
     breakers.extend(bus.iter().flat_map(|bus| bus.breakers()));
-    breaker::register(&metrics, breakers);
-    Arc::new(metrics)
+    breaker::register(metrics, breakers);
+}
+
+/// The databases, as soon as they are there.
+async fn databases(config: &Serve, servers: &Servers) -> Result<Databases, sqlx::Error> {
+    let pool = &config.store.pool;
+    let (log, read_models) = (&servers.database_url, &servers.read_database_url);
+    let at_most = Duration::from_secs(config.lifecycle.database_wait);
+    connected(at_most, async || Databases::connect(log, read_models, pool, Purpose::Serving).await).await
 }
 
 /// The bus, where there is one.

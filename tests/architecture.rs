@@ -163,10 +163,7 @@ fn handlers_hold_no_sql() {
         "fetch_all",
         "fetch_optional",
     ];
-    let findings = mentioning(&files("src/http", "rs"), &words);
-    let health_check =
-        |finding: &Finding| finding.path == "src/http/health.rs" && finding.what.contains("\"select 1\"");
-    none("src/http holds no SQL but the health check's", findings.into_iter().filter(|finding| !health_check(finding)));
+    none("src/http holds no SQL", mentioning(&files("src/http", "rs"), &words));
 }
 
 #[test]
@@ -295,6 +292,37 @@ fn contracting(file: &File) -> Vec<Finding> {
     findings
 }
 
+#[test]
+fn indexes_are_built_beside_those_who_use_the_table() {
+    none("an index holds nobody up", files("migrations", "sql").iter().filter(|file| is_ruled(file)).flat_map(locking));
+}
+
+/// Migrations that are newer than the rule.
+fn is_ruled(file: &File) -> bool {
+    const LAST_BEFORE: [(&str, u32); 2] = [("migrations/log/", 12), ("migrations/read/", 1007)];
+    LAST_BEFORE.iter().any(|(directory, last)| {
+        let name = file.path.strip_prefix(directory);
+        let version = name.and_then(|name| name.split('_').next()).and_then(|version| version.parse::<u32>().ok());
+        version.is_some_and(|version| version > *last)
+    })
+}
+
+/// Indexes on tables that are there already, and in use, which are not built concurrently and alone in their file.
+fn locking(file: &File) -> Vec<Finding> {
+    let without_comments: Vec<_> = file.text.lines().map(|line| line.split("--").next().unwrap_or_default()).collect();
+    let sql = without_comments.join(" ").to_lowercase().replace('(', " (");
+    let statements: Vec<Vec<&str>> = sql.split(';').map(|statement| statement.split_whitespace().collect()).collect();
+    let statements: Vec<_> = statements.iter().filter(|words| !words.is_empty()).collect();
+    let is_alone = file.text.starts_with("-- no-transaction") && statements.len() == 1;
+    let is_new = |table: &str| statements.iter().any(|words| words.starts_with(&["create", "table", table]));
+    let locks = |words: &&&Vec<&str>| {
+        let is_index = words[0] == "create" && words.iter().take(3).any(|word| *word == "index");
+        let table = words.iter().position(|word| *word == "on").and_then(|place| words.get(place + 1));
+        is_index && !table.is_some_and(|table| is_new(table)) && !(is_alone && words.contains(&"concurrently"))
+    };
+    statements.iter().filter(locks).map(|words| file.finding(0, format!("`{}`", words.join(" ")))).collect()
+}
+
 /// The variants of the file's event enum, where it has one.
 fn events(file: &File) -> Vec<(usize, String)> {
     let Some(name) = file.text.split("impl DomainEvent for ").nth(1).and_then(|rest| rest.split_whitespace().next())
@@ -388,6 +416,24 @@ fn migrations_that_take_away_are_found() {
     let text = "-- drop table a\ncreate table a (b int);\n\nDROP  TABLE a;\nalter table a\n    alter column b\n    type bigint;\n\
                 alter table a add column type text, alter column b set default 1;\nalter table a rename b to c;\n";
     assert_eq!(lines(&contracting(&sample(text)[0])), [4, 5, 9]);
+}
+
+#[test]
+fn indexes_that_lock_are_found() {
+    let found = |text: &str| locking(&sample(text)[0]).len();
+    assert_eq!(found("create table a (b int);\ncreate index c on a (b);\ncreate unique index d on a(b);"), 0);
+    assert_eq!(found("create index c on a (b);\ncreate unique index concurrently d on a(b);"), 2);
+    assert_eq!(found("create index concurrently c on a (b);"), 1, "it cannot be in a transaction");
+    assert_eq!(found("-- no-transaction\ncreate index concurrently c on a (b);\n"), 0);
+    assert_eq!(found("-- no-transaction\ncreate index concurrently c on a (b); select 1;\n"), 1);
+    let named = |path: &str| is_ruled(&File { path: path.to_owned(), text: String::new() });
+    let files = [
+        "migrations/log/0012_a.sql",
+        "migrations/log/0013_a.sql",
+        "migrations/read/1007_a.sql",
+        "migrations/read/1008_a.sql",
+    ];
+    assert_eq!(files.map(named), [false, true, false, true]);
 }
 
 #[test]

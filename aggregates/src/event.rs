@@ -14,6 +14,32 @@ pub enum LendingEvent {
     Loan(LoanEvent),
 }
 
+/// Every event that this version of the product reads: of which aggregate, its type, and the version it is written in.
+pub const KNOWN: [(&str, &str, &str); 16] = [
+    (Customer::TYPE, "CustomerImported", "1.0"),
+    (Customer::TYPE, "CustomerRegistered", "1.0"),
+    (Customer::TYPE, "LoanApproved", "1.0"),
+    (Customer::TYPE, "LoanCarriedOver", "1.0"),
+    (Customer::TYPE, "LoanDeclined", "1.0"),
+    (Customer::TYPE, "LoanWriteOffRecorded", "1.0"),
+    (Customer::TYPE, "MonthlyIncomeChanged", "1.0"),
+    (Customer::TYPE, "PhoneNumberChanged", "1.0"),
+    (Customer::TYPE, "RepaymentRecorded", "1.0"),
+    (Customer::TYPE, "RepaymentReversalRecorded", "1.0"),
+    (Loan::TYPE, "LoanImported", "1.0"),
+    (Loan::TYPE, "LoanOpened", "1.0"),
+    (Loan::TYPE, "LoanSettledEarly", "1.0"),
+    (Loan::TYPE, "LoanWrittenOff", "1.0"),
+    (Loan::TYPE, "RepaymentReceived", "1.0"),
+    (Loan::TYPE, "RepaymentReversed", "1.0"),
+];
+
+/// Whether this version of the product knows such events. Those that it does not were written by a newer one.
+#[must_use]
+pub fn is_known(aggregate_type: &str, event_type: &str, version: &str) -> bool {
+    KNOWN.contains(&(aggregate_type, event_type, version))
+}
+
 /// Why a stored event cannot be read. It is never skipped for that.
 #[derive(Debug, thiserror::Error)]
 pub enum UnreadableEvent {

@@ -10,6 +10,7 @@ mod commands;
 mod documented;
 mod duration;
 mod edge;
+mod lifecycle;
 mod load;
 mod pool;
 mod secret;
@@ -23,6 +24,7 @@ pub use access::{Access, AnonymousOriginals, CreateKey, Keys, KeysCommand, ListK
 pub use cache::Cache;
 pub use commands::{Backtest, Generate, Health, Import, Names, Parked, Projections, Rebuild, Redrive, Verify};
 pub use edge::Edge;
+pub use lifecycle::Lifecycle;
 pub use load::Load;
 pub use pool::Pool;
 pub use secret::SecretFile;

@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use super::access::Access;
 use super::cache::Cache;
 use super::edge::Edge;
+use super::lifecycle::Lifecycle;
 use super::load::Load;
 use super::secret::{SecretFile, secret_file};
 use super::store::{PolicyFiles, Store};
@@ -49,6 +50,9 @@ pub struct Serve {
     /// What this process does.
     #[arg(long, env = "ROLES", value_enum, value_delimiter = ',', default_value = "api,relay,projector,importer")]
     pub roles: Vec<Role>,
+    /// Start, health and stop.
+    #[command(flatten)]
+    pub lifecycle: Lifecycle,
     /// Fill an empty store from generated workbooks first.
     #[arg(long, env = "SAMPLE_DATA")]
     pub sample_data: bool,

@@ -109,8 +109,9 @@ fn prefers_async(headers: &HeaderMap) -> bool {
 }
 
 impl Api {
-    /// Waits, bounded, until a command's events are in every read model, unless the client prefers not to. What was
-    /// committed is committed either way: past the bound the answer goes out, and its token lets the client wait on.
+    /// Waits, bounded, until a command's events are in every read model that somebody keeps, unless the client prefers
+    /// not to. What was committed is committed either way: past the bound the answer goes out, and its token lets the
+    /// client wait on.
     pub(super) async fn make_visible(&self, place: LogPlace, respond_async: Option<RespondAsync>) {
         if let Some(profiles) = &self.profiles {
             profiles.answered(place);
@@ -120,7 +121,7 @@ impl Api {
         }
         // Of a database that is away nothing becomes visible.
         if self.read_models.is_away()
-            || !self.progress.reached(place.partition, place.position, self.visibility_timeout).await
+            || !self.progress.reached_where_kept(place.partition, place.position, self.visibility_timeout).await
         {
             tracing::warn!(position = place.position, "a command was answered before the read models had it");
         }

@@ -22,6 +22,7 @@ mod operations;
 mod pace;
 mod parameters;
 mod precondition;
+pub mod probes;
 pub mod problem;
 mod profile;
 mod queries;
@@ -44,6 +45,7 @@ use crate::commands::{BusinessCalendar, Commands};
 use crate::config::Edge;
 use crate::databases::connections::Connections;
 use crate::gate::Gates;
+use crate::health::Health;
 use crate::import::jobs::Imports;
 use crate::metrics::Metrics;
 use crate::policies::Policies;
@@ -72,6 +74,8 @@ pub struct Api {
     pub relay: Option<Arc<RelayWatch>>,
     /// How much is taken on at once.
     pub gates: Arc<Gates>,
+    /// How this process is.
+    pub health: Arc<Health>,
     /// What this process counts.
     pub metrics: Arc<Metrics>,
     /// How far the read models have come.
@@ -120,6 +124,7 @@ pub fn router(api: Api, edge: &Edge) -> NormalizePath<Router> {
         anonymous_originals: api.anonymous_originals,
     });
     let requests = Arc::new(api.metrics.register(middleware::Requests::register));
+    let health = Arc::clone(&api.health);
     let over_tls = middleware::OverTls(edge.tls().is_some());
     let mut routes = routes
         .fallback(problem::no_such_route)
@@ -137,6 +142,7 @@ pub fn router(api: Api, edge: &Edge) -> NormalizePath<Router> {
     let routes = routes
         .layer(from_fn_with_state(over_tls, middleware::secure))
         .layer(from_fn_with_state(requests, middleware::envelope))
+        .layer(from_fn_with_state(health, middleware::part))
         .with_state(api);
     NormalizePathLayer::trim_trailing_slash().layer(routes)
 }

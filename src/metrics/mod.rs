@@ -47,6 +47,17 @@ impl Metrics {
         area(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// What this process has counted, and nothing that would need a database, in the text format.
+    ///
+    /// # Errors
+    /// Never: writing to a string does not fail.
+    pub fn render_own(&self) -> Result<String, std::fmt::Error> {
+        let mut text = String::new();
+        self.register(|own| encode_registry(&mut text, own))?;
+        encode_eof(&mut text)?;
+        Ok(text)
+    }
+
     /// All of them, in the text format, with how things stand: `None` where that could not be read, which is told, too.
     ///
     /// # Errors

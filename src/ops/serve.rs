@@ -30,6 +30,8 @@ pub async fn serve(config: &Serve) -> Result<(), OpsError> {
         Ok(Some(app)) => {
             announce(config, &servers, &app);
             asked.await;
+            // Whoever asks again does not want to wait.
+            app.drain(asked_to_stop()).await;
             tracing::info!("stopping: answering what is in flight, then the workers, then the servers");
             app.stop().await;
             Ok(())
@@ -73,6 +75,9 @@ fn announce(config: &Serve, servers: &Servers, app: &App) {
     };
     say(format_args!("data       {postgres}"));
     say(format_args!("fan-out    {fan_out}"));
+    if let Some(address) = app.probes_address() {
+        say(format_args!("probes     http://{address}"));
+    }
     let Some(address) = app.address else { return };
     let scheme = config.edge.scheme();
     say(format_args!("listening  {scheme}://{address}"));

@@ -122,7 +122,7 @@ impl Projector {
         let mut leases = Leases::open(&self.read_models).await?;
         let held = stop.child_token();
         let mut workers = Workers::default();
-        // Shown as soon as they go round, then every now and then.
+        // Shown until each of them has begun to go round, then every now and then.
         let mut beaten: Option<Instant> = None;
         let outcome = loop {
             if let Err(error) = self.keep_share(&mut leases, &mut workers, queues, &held).await {
@@ -146,7 +146,7 @@ impl Projector {
         outcome
     }
 
-    /// Shows that the workers are alive, those that are; `false` while none of them has gone round yet.
+    /// Shows that the workers are alive, those that are; `false` while some of them have not gone round yet.
     async fn beat(&self, workers: &mut Workers) -> Result<bool, sqlx::Error> {
         let held = workers.pulses.iter_mut().filter(|(slot, _)| workers.running.contains_key(slot));
         let beats = held.filter_map(|((projection, partition), (pulse, rate))| {
@@ -155,7 +155,7 @@ impl Projector {
         });
         let beats: Vec<Beat> = beats.collect();
         beat(&self.read_models, &self.process, &beats).await?;
-        Ok(!beats.is_empty())
+        Ok(!beats.is_empty() && beats.len() == workers.running.len())
     }
 
     /// Takes what is free of this process's share, gives back what is beyond it, and starts the workers that are

@@ -22,7 +22,7 @@ use futures::TryFutureExt;
 use sqlx::PgPool;
 use tracing::{Instrument, debug_span};
 
-use self::repository::EventRepository;
+use self::repository::{EventRepository, NewerEvent};
 use crate::databases::connections::{Connections, is_away};
 
 /// The event log.
@@ -82,6 +82,9 @@ pub enum LoadError {
     /// The database did not answer.
     #[error("the event store did not answer")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The stream holds what only a newer version of the product can read.
+    #[error("the stream was written to by a newer version")]
+    Newer(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The stream holds what this build cannot read.
     #[error("the stream cannot be read")]
     Unreadable(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -96,6 +99,7 @@ impl From<sqlx::Error> for LoadError {
 impl<E: std::error::Error + Send + Sync + 'static> From<AggregateError<E>> for LoadError {
     fn from(error: AggregateError<E>) -> Self {
         match error {
+            AggregateError::DeserializationError(source) if source.is::<NewerEvent>() => Self::Newer(source),
             AggregateError::DeserializationError(source) => Self::Unreadable(unquoting(source)),
             AggregateError::DatabaseConnectionError(source) | AggregateError::UnexpectedError(source) => {
                 Self::Unavailable(source)

@@ -319,7 +319,7 @@ async fn wrong_usage_and_failure_have_their_own_exit_statuses() {
     let (code, said) = status(&["health", "--url", "http://127.0.0.1:9/health/ready"]).await;
     assert_eq!((code, said.lines().count()), (Some(1), 1), "{said}");
     let unreachable = ["serve", "--database-url", "postgres://nobody@127.0.0.1:9/none", "--http-addr", "127.0.0.1:0"];
-    let (code, said) = status(&unreachable).await;
+    let (code, said) = status(&[&unreachable[..], &["--database-wait", "0"]].concat()).await;
     assert_eq!(code, Some(1));
     assert!(said.contains("credit-approval: cannot connect to PostgreSQL: "), "{said}");
     let (code, said) = status(&["serve", "--policy", "none-9", "--http-addr", "127.0.0.1:0"]).await;

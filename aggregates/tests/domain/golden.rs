@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use aggregates::customer::Customer;
-use aggregates::event::{LendingEvent, UnreadableEvent};
+use aggregates::event::{KNOWN, LendingEvent, UnreadableEvent, is_known};
 use aggregates::loan::Loan;
 use aggregates::policy::decision::{Outcome, ReasonCode};
 use aggregates::policy::score::{ComponentName, ScoreRule};
@@ -70,6 +70,17 @@ fn there_is_exactly_one_golden_file_for_every_event() {
         .collect();
     assert_eq!(expected.len(), SAMPLES.len());
     assert_eq!(files(), expected);
+}
+
+#[test]
+fn the_events_that_have_a_golden_file_are_those_that_are_known() {
+    let known = KNOWN.iter().map(|(_, event_type, version)| format!("{event_type}-{version}.json"));
+    assert_eq!(files(), known.collect());
+    for event in samples() {
+        let (aggregate, event_type, version, _) = written(&event);
+        assert!(is_known(aggregate, &event_type, &version), "{event_type} is written, and so it is known");
+        assert!(!is_known(aggregate, &event_type, "99.0"), "another version of {event_type} is not");
+    }
 }
 
 #[test]

@@ -21,6 +21,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::databases::connections::is_away;
+use crate::health::Failure;
 
 pub(super) use document::{Document, ProblemDocument};
 
@@ -118,6 +119,25 @@ impl Problem {
         let detail = "The database does not answer.";
         let title = "The service is not available";
         Self { retry_after: Some(1), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", title, detail) }
+    }
+
+    /// The process has not started, cannot serve, or is about to stop: 503, with the checks that say so.
+    #[must_use]
+    pub fn not_ready(failures: Vec<Failure>) -> Self {
+        let field = |Failure { check, message }| FieldError { field: check.to_owned(), message };
+        let errors: Vec<_> = failures.into_iter().map(field).collect();
+        let named: Vec<_> = errors.iter().map(|error| format!("{} {}", error.field, error.message)).collect();
+        let (title, detail) = ("The process is not ready", format!("{}.", named.join("; ")));
+        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "not-ready", title, detail);
+        Self { errors, retry_after: Some(1), ..problem }
+    }
+
+    /// A stream holds an event that only a newer version can read: 503, since that version is about to take over.
+    fn of_a_newer_version() -> Self {
+        let detail = "A newer version of the service has written to what this is about, and takes over from this \
+                      process. Nothing was changed.";
+        let title = "A newer version takes over";
+        Self { retry_after: Some(1), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "newer-version", title, detail) }
     }
 
     /// The connection broke while the events were being stored: 503, and no hint to try again, which without a key

@@ -28,12 +28,19 @@ impl From<CommandError> for Problem {
             },
             CommandError::KeyTaken => Self::still_running(),
             CommandError::KeyReused => Self::key_reused(),
+            CommandError::Load(LoadError::Newer(_)) => {
+                log(&error);
+                Self::of_a_newer_version()
+            }
             CommandError::Load(LoadError::Unreadable(_)) => {
                 log(&error);
                 let detail = "A stream holds an event that this version cannot read. Nothing was changed.";
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "unreadable-stream", "The stream cannot be read", detail)
             }
-            CommandError::Load(_) | CommandError::Id(_) | CommandError::KeyLookup(_) | CommandError::Untaken(_) => {
+            CommandError::Load(LoadError::Unavailable(_))
+            | CommandError::Id(_)
+            | CommandError::KeyLookup(_)
+            | CommandError::Untaken(_) => {
                 log(&error);
                 Self::unavailable()
             }

@@ -2,7 +2,7 @@
 //! started again when it ends.
 
 use std::fs::{self, File, OpenOptions};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
@@ -25,7 +25,7 @@ use super::Settings;
 use crate::support::Client;
 use crate::support::cleanup::clean_up_afterwards;
 use crate::support::keys;
-use crate::support::process;
+use crate::support::process::{self, free_address};
 
 /// The stream in NATS.
 pub(super) const STREAM: &str = "CHAOS";
@@ -78,12 +78,6 @@ pub(super) fn signal(pid: u32, signal: Signal) {
     let pid = i32::try_from(pid).expect("an id of a process");
     assert!(pid > 1, "0 and below are whole groups of processes");
     let _ = kill(Pid::from_raw(pid), signal);
-}
-
-/// A port that is free now, and is kept for one process and those that follow it.
-fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
-    listener.local_addr().expect("the listener has an address")
 }
 
 impl Cluster {

@@ -1,5 +1,6 @@
 //! The program as a process of its own: a command that runs to its end, or a service with one role.
 
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::{Output, Stdio};
 
 use credit_approval::config::Serve;
@@ -58,6 +59,10 @@ const OF_THE_ENVIRONMENT: &[&str] = &[
     "QUEUE_TIMEOUT_MS",
     "REQUEST_TIMEOUT",
     "LONG_REQUEST_TIMEOUT",
+    "HEALTH_ADDR",
+    "READY_MAX_LAG",
+    "DRAIN_DELAY",
+    "DATABASE_WAIT",
 ];
 
 /// The program, on nothing that the environment names; killed with the test.
@@ -76,6 +81,12 @@ pub(crate) fn program(config: &Serve) -> Command {
     let mut program = binary();
     program.env("DATABASE_URL", url).env("RUST_LOG", "warn");
     program
+}
+
+/// An address that is free now, for a process that takes it at once.
+pub(crate) fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
+    listener.local_addr().expect("the listener has an address")
 }
 
 /// What came of a command.
@@ -98,23 +109,34 @@ pub(crate) async fn run(config: &Serve, arguments: &[&str]) -> Ran {
 pub(crate) struct RoleProcess {
     child: Child,
     // Held so that the process can go on printing.
-    _output: Lines<BufReader<ChildStdout>>,
+    output: Lines<BufReader<ChildStdout>>,
 }
 
 impl RoleProcess {
     /// Up: it has started its workers, and those have caught up where it has any.
     pub(crate) async fn start(config: &Serve, role: &str) -> Self {
-        let mut command = program(config);
-        command.args(["serve", "--roles", role, "--http-addr", "127.0.0.1:0", "--database-connections", "8"]);
+        let mut process = Self::spawn(program(config), config, role, &[]);
+        process.has_started(role).await;
+        process
+    }
+
+    /// One of whichever program, with further settings, that has yet to come up.
+    pub(crate) fn spawn(mut command: Command, config: &Serve, role: &str, settings: &[(&str, &str)]) -> Self {
+        command.args(["serve", "--roles", role, "--database-connections", "8"]);
         command.arg("--nats-stream").arg(&config.nats_stream);
         command.arg("--nats-stream-bytes").arg(config.nats_stream_bytes.to_string());
         if let Some(url) = &config.nats_url {
             command.arg("--nats-url").arg(url);
         }
+        command.env("HTTP_ADDR", "127.0.0.1:0").envs(settings.iter().copied());
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
+        let output = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, output }
+    }
+
+    async fn has_started(&mut self, role: &str) {
         let says = async {
-            while let Some(line) = output.next_line().await.unwrap() {
+            while let Some(line) = self.output.next_line().await.unwrap() {
                 if line.starts_with("fan-out ") {
                     return;
                 }
@@ -122,7 +144,6 @@ impl RoleProcess {
             panic!("a process with role {role} ended before it had started");
         };
         tokio::time::timeout(PATIENCE, says).await.expect("the process starts");
-        Self { child, _output: output }
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -131,6 +152,17 @@ impl RoleProcess {
 
     pub(crate) fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(i32::try_from(self.pid()).unwrap()), signal).unwrap();
+    }
+
+    /// Asks it to stop.
+    pub(crate) fn ask_to_stop(&self) {
+        self.signal(Signal::SIGTERM);
+    }
+
+    /// Waits until it has ended; answers whether it did so in order.
+    pub(crate) async fn has_ended(&mut self) -> bool {
+        let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
+        ended.expect("the process ends").expect("its end is known").success()
     }
 
     /// As by `kill -9`; returns when it has ended.

@@ -59,7 +59,8 @@ fn start() -> Servers {
     })
 }
 
-fn socket_dir(url: &str) -> String {
+/// The directory of the socket that a URL of these servers leads to.
+pub(crate) fn socket_dir(url: &str) -> String {
     let host = url.split_once("host=").map_or("", |(_, rest)| rest).split('&').next().unwrap_or_default();
     host.replace("%2F", "/").replace("%2f", "/")
 }
