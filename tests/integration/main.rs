@@ -6,6 +6,7 @@
     reason = "the exemption for tests does not reach helpers and table cases"
 )]
 
+mod access;
 mod as_of;
 mod audit;
 mod backtest;

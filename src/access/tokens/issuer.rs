@@ -63,7 +63,7 @@ pub(super) struct Issuer {
     http: Client,
     /// `None` until they were fetched for the first time.
     keys: RwLock<Option<Arc<KeySet>>>,
-    /// When they were last fetched because of a key that was not known; who holds it fetches.
+    /// When they were last fetched because of a key that was not known. Who fetches holds it.
     asked: Mutex<Option<Instant>>,
     fetches: Fetches,
 }
@@ -82,9 +82,13 @@ impl Issuer {
         self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Fetches because of a key that is not known, unless that was done a moment ago. Who comes while it is done waits.
-    pub(super) async fn look_again(&self) {
+    /// Fetches because of a key that is not known, unless that was done a moment ago. Who comes while keys are fetched
+    /// waits for them, and looks at them first.
+    pub(super) async fn look_again(&self, is_known: impl Fn(&KeySet) -> bool) {
         let mut asked = self.asked.lock().await;
+        if self.keys().is_some_and(|keys| is_known(&keys)) {
+            return;
+        }
         if asked.is_none_or(|last| last.elapsed() >= UNKNOWN_KEY_PAUSE) {
             self.refresh().await;
             *asked = Some(Instant::now());
@@ -95,7 +99,9 @@ impl Issuer {
     pub(super) async fn keep_fresh(&self, every: Duration, stop: CancellationToken) {
         let fetching = async {
             loop {
+                let asked = self.asked.lock().await;
                 let is_taken = self.refresh().await;
+                drop(asked);
                 tokio::time::sleep(if is_taken { every } else { RETRY_AFTER.min(every) }).await;
             }
         };
@@ -105,8 +111,8 @@ impl Issuer {
     async fn refresh(&self) -> bool {
         match self.fetch().await {
             Ok(keys) => {
-                self.fetches.taken.inc();
                 *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(keys));
+                self.fetches.taken.inc();
                 true
             }
             Err(error) => {

@@ -117,7 +117,7 @@ impl Tokens {
         let key_id = header.kid.as_deref();
         let is_known = |keys: &KeySet| keys.get(key_id).is_some();
         if !self.issuer.keys().is_some_and(|keys| is_known(&keys)) {
-            self.issuer.look_again().await;
+            self.issuer.look_again(is_known).await;
         }
         let Some(keys) = self.issuer.keys() else { return Judged::Unknown };
         let Some(key) = keys.get(key_id) else { return Judged::Refused(TokenRefusal::Signature) };
