@@ -9,8 +9,8 @@ use std::io::IsTerminal;
 use chrono::{SecondsFormat, Utc};
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
-use tracing::{Event, Subscriber};
-use tracing_subscriber::filter::{EnvFilter, ParseError};
+use tracing::{Event, Level, Metadata, Subscriber};
+use tracing_subscriber::filter::{EnvFilter, FilterExt, ParseError, filter_fn};
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, JsonFields, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormattedFields, layer as lines};
 use tracing_subscriber::layer::Layer;
@@ -26,7 +26,7 @@ pub(super) fn layer<S>(format: LogFormat, filter: &str) -> Result<Box<dyn Layer<
 where
     S: Subscriber + for<'span> LookupSpan<'span> + Send + Sync,
 {
-    let filter = EnvFilter::builder().parse(filter)?;
+    let filter = EnvFilter::builder().parse(filter)?.and(filter_fn(|metadata| !quotes_messages(metadata)));
     // A log that cannot be written (its reader is gone, the disk is full) is no reason to stop serving.
     let lines = lines().with_writer(std::io::stderr).log_internal_errors(false);
     Ok(match format {
@@ -36,6 +36,12 @@ where
             flat.with_filter(filter).boxed()
         }
     })
+}
+
+/// Whether it quotes whole messages, events and all that they say of people: NATS's client does at its lowest level. No
+/// filter lets that into the log.
+fn quotes_messages(metadata: &Metadata<'_>) -> bool {
+    *metadata.level() == Level::TRACE && metadata.target().starts_with("async_nats")
 }
 
 /// One flat JSON object a line.
@@ -49,9 +55,6 @@ where
     fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let metadata = event.metadata();
         let mut line = Map::new();
-        line.insert("timestamp".to_owned(), Utc::now().to_rfc3339_opts(SecondsFormat::Micros, true).into());
-        line.insert("level".to_owned(), metadata.level().as_str().into());
-        line.insert("target".to_owned(), metadata.target().into());
         event.record(&mut Fields(&mut line));
         // The nearest span first: what is nearer to the event says it more exactly.
         for span in context.event_scope().into_iter().flatten() {
@@ -63,7 +66,17 @@ where
                 }
             }
         }
-        writeln!(writer, "{}", Value::Object(line))
+        // What a person looks for first stands first.
+        let at = Utc::now().to_rfc3339_opts(SecondsFormat::Micros, true);
+        write!(writer, r#"{{"timestamp":"{at}","level":"{}""#, metadata.level())?;
+        if let Some(message) = line.remove("message") {
+            write!(writer, r#","message":{message}"#)?;
+        }
+        line.insert("target".to_owned(), metadata.target().into());
+        for (name, value) in line {
+            write!(writer, ",{}:{value}", Value::String(name))?;
+        }
+        writeln!(writer, "}}")
     }
 }
 

@@ -41,8 +41,7 @@ async fn conversation(service: &Service) {
                "phone_number": phone})
     };
     let send = async |method: Method, path: &str, body: Value| {
-        let request = client.request(method, path).header("Authorization", "Bearer ca_0123456789_sEcReTkEyOfAcHaNnEl");
-        client.send(request.header("If-Match", "*").json(&body)).await
+        client.send(client.request(method, path).header("If-Match", "*").json(&body)).await
     };
     let keyed = client.request(Method::POST, "/register").header("Idempotency-Key", "once-and-only-key-5150");
     let registered = client.send(keyed.json(&person("9876504321", json!(73_219)))).await;
@@ -73,8 +72,11 @@ async fn conversation(service: &Service) {
         "/v1/Featherstonehaugh/9123450678".to_owned(),
         "/v1/events?limit=50".to_owned(),
     ] {
-        let request =
-            client.request(Method::GET, &path).header("Authorization", "Bearer eyJhbGciOiJub25lIn0.bearer.token");
+        client.get(&path).await;
+    }
+    // Whether they are good or not.
+    for credentials in ["Bearer ca_0123456789_sEcReTkEyOfAcHaNnEl", "Bearer eyJhbGciOiJub25lIn0.bearer.token"] {
+        let request = client.request(Method::GET, "/v1/customers").header("Authorization", credentials);
         client.send(request).await;
     }
     import(service).await;
