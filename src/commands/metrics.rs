@@ -193,6 +193,7 @@ const fn refusal(error: &CommandError) -> Option<&'static str> {
         | CommandError::Encode(_)
         | CommandError::Render(_)
         | CommandError::KeyLookup(_)
+        | CommandError::Untaken(_)
         | CommandError::Store(_) => return None,
     })
 }
