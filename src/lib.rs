@@ -16,6 +16,7 @@ pub mod generate;
 pub mod history;
 pub mod http;
 pub mod import;
+pub mod limits;
 pub mod metrics;
 pub mod ops;
 pub mod policies;

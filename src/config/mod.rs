@@ -4,12 +4,14 @@
 //! end; [`store`] what they share.
 
 mod commands;
+mod limits;
 mod serve;
 mod store;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
 pub use commands::{Backtest, Generate, Health, Import, Names, Parked, Projections, Rebuild, Redrive, Verify};
+pub use limits::{ForwardedHeader, RateLimits, WithoutWindows};
 pub use serve::{DEFAULT_POLICY, Role, Serve};
 pub use store::{PolicyFiles, Store};
 

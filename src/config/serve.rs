@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use clap::{Args, ValueEnum};
 
+use super::limits::RateLimits;
 use super::store::{PolicyFiles, Store};
 
 /// The policy in force when nobody says otherwise.
@@ -18,6 +19,9 @@ pub struct Serve {
     /// Address of the API.
     #[arg(long, env = "HTTP_ADDR", default_value = "127.0.0.1:8000", value_name = "ADDR")]
     pub http_addr: SocketAddr,
+    /// How many requests a caller may send.
+    #[command(flatten)]
+    pub rate_limits: RateLimits,
     /// NATS with JetStream; without it a private one is started, if nats-server is installed.
     #[arg(long, env = "NATS_URL", hide_env_values = true, value_name = "URL")]
     pub nats_url: Option<String>,
