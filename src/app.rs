@@ -28,6 +28,7 @@ use crate::import::ImportError;
 use crate::import::jobs::Imports;
 use crate::import::jobs::upkeep::keep_tidy;
 use crate::import::jobs::work::{Importer, WORKERS};
+use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::policies::{Policies, PoliciesError};
 use crate::progress::Progress;
@@ -165,6 +166,7 @@ impl App {
                 replay: databases.replay(),
                 read_models: databases.read_models.clone(),
                 imports: Imports::new(databases.log.clone(), config.import_max_bytes),
+                limits: workers.spawn_limits(config, &databases.log, &metrics),
                 metrics,
                 progress,
                 policies,
@@ -210,6 +212,12 @@ impl Workers {
         }
     }
 
+    fn spawn_limits(&self, config: &Serve, log: &PgPool, metrics: &Metrics) -> Arc<Limits> {
+        let (limits, upkeep) = Limits::new(&config.rate_limits, log, metrics);
+        self.spawn(|stop| upkeep.run(stop));
+        limits
+    }
+
     /// What is removed and noted in the course of time. Uploads that broke off are left by those who take them in.
     fn spawn_upkeep(&self, config: &Serve, log: &PgPool) {
         if has(config, Role::Api) {
@@ -243,7 +251,7 @@ impl Listening {
     fn start(listener: TcpListener, api: Api) -> Self {
         let address = listener.local_addr().ok();
         let stop = CancellationToken::new();
-        let service = ServiceExt::<Request>::into_make_service(router(api));
+        let service = ServiceExt::<Request>::into_make_service_with_connect_info::<SocketAddr>(router(api));
         let server = axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
         Self { address, server: tokio::spawn(async move { server.await }), stop }
     }

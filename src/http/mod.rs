@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use sqlx::PgPool;
 use tower::Layer;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -37,6 +37,7 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::backtest::Backtests;
 use crate::commands::{BusinessCalendar, Commands};
 use crate::import::jobs::Imports;
+use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::policies::Policies;
 use crate::progress::Progress;
@@ -57,6 +58,8 @@ pub struct Api {
     pub read_models: PgPool,
     /// Imports in the background.
     pub imports: Imports,
+    /// How many requests each caller may send.
+    pub limits: Arc<Limits>,
     /// What this process counts.
     pub metrics: Arc<Metrics>,
     /// How far the read models have come.
@@ -98,6 +101,7 @@ pub fn router(api: Api) -> NormalizePath<Router> {
         .fallback(problem::no_such_route)
         .method_not_allowed_fallback(problem::no_such_method)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(from_fn_with_state(Arc::clone(&api.limits), middleware::rate_limit))
         .layer(CatchPanicLayer::custom(problem::panicked))
         .layer(from_fn(middleware::envelope))
         .with_state(api);

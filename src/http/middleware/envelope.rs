@@ -9,12 +9,15 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
 
+use super::rate_limit::{RATE_LIMIT, RATE_LIMIT_POLICY};
 use crate::commands::Origin;
 use crate::http::problem::{Problem, of_status};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
+/// What an answer says beside its problem.
+const KEPT: [HeaderName; 5] = [header::RETRY_AFTER, header::ALLOW, header::ETAG, RATE_LIMIT_POLICY, RATE_LIMIT];
 const MAX_HEADER_CHARS: usize = 128;
 
 pub(in crate::http) async fn envelope(mut request: Request, next: Next) -> Response {
@@ -50,7 +53,7 @@ fn written(mut response: Response, request_id: &str) -> Response {
     let problem = response.extensions_mut().remove::<Problem>().unwrap_or_else(|| of_status(status));
     let mut document = (status, Json(problem.document(request_id))).into_response();
     document.headers_mut().insert(header::CONTENT_TYPE, PROBLEM_JSON);
-    for name in [header::RETRY_AFTER, header::ALLOW, header::ETAG] {
+    for name in KEPT {
         if let Some(value) = response.headers_mut().remove(&name) {
             document.headers_mut().insert(name, value);
         }

@@ -19,7 +19,7 @@ const CONSISTENCY_TOKEN: &str = "Consistency-Token";
 const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 const IDEMPOTENCY_REPLAYED: &str = "Idempotency-Replayed";
 const PREFER: &str = "Prefer";
-const RETRY_AFTER: &str = "Retry-After";
+pub(super) const RETRY_AFTER: &str = "Retry-After";
 const LIMIT: &str = "limit";
 const CURSOR: &str = "cursor";
 const ETAG: &str = "ETag";
@@ -180,12 +180,12 @@ fn add_parameter(operation: &mut Operation, name: &str) {
 }
 
 /// Adds a response, unless the operation says more of it itself.
-fn add_response(operation: &mut Operation, status: &str, name: &str) {
+pub(super) fn add_response(operation: &mut Operation, status: &str, name: &str) {
     let response = || RefOr::Ref(Ref::from_response_name(name));
     operation.responses.responses.entry(status.to_owned()).or_insert_with(response);
 }
 
-fn header_ref(name: &str) -> RefOr<Header> {
+pub(super) fn header_ref(name: &str) -> RefOr<Header> {
     RefOr::Ref(Ref::new(format!("#/components/headers/{name}")))
 }
 
@@ -196,7 +196,7 @@ fn successes(operation: &mut Operation) -> impl Iterator<Item = &mut Response> {
     })
 }
 
-fn text() -> ObjectBuilder {
+pub(super) fn text() -> ObjectBuilder {
     ObjectBuilder::new().schema_type(Type::String)
 }
 
@@ -311,10 +311,7 @@ fn responses() -> [(&'static str, Response); 9] {
         ),
     ]
     .map(|(name, description, later)| {
-        let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(ProblemDocument::name())));
-        let mut response =
-            ResponseBuilder::new().description(description).content(PROBLEM_JSON, content.build()).build();
-        response.headers.insert(X_REQUEST_ID.to_owned(), header_ref(X_REQUEST_ID));
+        let mut response = problem(description);
         if name == "Stale" {
             response.headers.insert(ETAG.to_owned(), header_ref(ETAG));
         }
@@ -323,4 +320,12 @@ fn responses() -> [(&'static str, Response); 9] {
         }
         (name, response)
     })
+}
+
+/// A response that is a problem document.
+pub(super) fn problem(description: &str) -> Response {
+    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(ProblemDocument::name())));
+    let mut response = ResponseBuilder::new().description(description).content(PROBLEM_JSON, content.build()).build();
+    response.headers.insert(X_REQUEST_ID.to_owned(), header_ref(X_REQUEST_ID));
+    response
 }

@@ -6,6 +6,7 @@
 mod document;
 mod of_command;
 mod of_import;
+mod of_limits;
 mod of_replay;
 
 use std::any::Any;
