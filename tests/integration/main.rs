@@ -22,6 +22,7 @@ mod held_log;
 mod idempotency;
 mod import;
 mod imports;
+mod limits;
 mod lists;
 mod loan_life;
 mod loan_shown;
