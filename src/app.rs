@@ -36,6 +36,7 @@ use crate::import::ImportError;
 use crate::import::jobs::Imports;
 use crate::import::jobs::upkeep::keep_tidy;
 use crate::import::jobs::work::{Importer, WORKERS};
+use crate::limits::Limits;
 use crate::listening::{Listening, Tls, TlsError};
 use crate::metrics::Metrics;
 use crate::policies::{Policies, PoliciesError};
@@ -225,6 +226,7 @@ impl App {
                 read_models: databases.requests.read_models.clone(),
                 imports: Imports::new(databases.requests.log.clone(), config.import_max_bytes),
                 relay: bus.map(|bus| Arc::new(RelayWatch::new(databases.log.clone(), bus))),
+                limits: workers.spawn_limits(config, &databases.log, &metrics),
                 gates: Arc::new(Gates::new(&config.load, visibility_timeout + AFTER_THE_WAIT, &metrics)),
                 health: Arc::clone(&health),
                 metrics: Arc::clone(&metrics),
@@ -309,6 +311,12 @@ impl Workers {
         self.spawn(|stop| follow_log(Arc::clone(&cache), log, wake.clone(), stop));
         self.spawn(|stop| watch_read_models(Arc::clone(&cache), read_models, stop));
         Some(cache)
+    }
+
+    fn spawn_limits(&self, config: &Serve, log: &PgPool, metrics: &Metrics) -> Arc<Limits> {
+        let (limits, upkeep) = Limits::new(&config.rate_limits, log, metrics);
+        self.spawn(|stop| upkeep.run(stop));
+        limits
     }
 
     /// What is removed and noted in the course of time. Uploads that broke off are left by those who take them in.

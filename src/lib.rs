@@ -20,6 +20,7 @@ pub mod health;
 pub mod history;
 pub mod http;
 pub mod import;
+pub mod limits;
 pub mod listening;
 pub mod metrics;
 pub mod ops;

@@ -24,7 +24,7 @@ pub struct Pool {
           value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(5..=86_400))]
     pub lifetime: u32,
     /// Seconds that a connection may lie idle before it is closed.
-    #[arg(long = "database-idle-timeout", env = "DATABASE_IDLE_TIMEOUT", default_value_t = 30,
+    #[arg(id = "database_idle_timeout", long = "database-idle-timeout", env = "DATABASE_IDLE_TIMEOUT", default_value_t = 30,
           value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub idle_timeout: u32,
     /// Seconds after which PostgreSQL calls a request's statement off; 0 is never. Workers, replays and the commands of

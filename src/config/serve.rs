@@ -8,6 +8,7 @@ use super::access::Access;
 use super::cache::Cache;
 use super::edge::Edge;
 use super::lifecycle::Lifecycle;
+use super::limits::RateLimits;
 use super::load::Load;
 use super::secret::{SecretFile, secret_file};
 use super::store::{PolicyFiles, Store};
@@ -30,6 +31,9 @@ pub struct Serve {
     /// How the API meets the outside.
     #[command(flatten)]
     pub edge: Edge,
+    /// How many requests a caller may send.
+    #[command(flatten)]
+    pub rate_limits: RateLimits,
     /// NATS with JetStream; without it a private one is started, if nats-server is installed.
     #[arg(long, env = "NATS_URL", hide_env_values = true, value_name = "URL")]
     pub nats_url: Option<String>,

@@ -47,6 +47,7 @@ use crate::databases::connections::Connections;
 use crate::gate::Gates;
 use crate::health::Health;
 use crate::import::jobs::Imports;
+use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::policies::Policies;
 use crate::progress::Progress;
@@ -76,6 +77,8 @@ pub struct Api {
     pub gates: Arc<Gates>,
     /// How this process is.
     pub health: Arc<Health>,
+    /// How many requests each caller may send.
+    pub limits: Arc<Limits>,
     /// What this process counts.
     pub metrics: Arc<Metrics>,
     /// How far the read models have come.
@@ -130,6 +133,7 @@ pub fn router(api: Api, edge: &Edge) -> NormalizePath<Router> {
         .fallback(problem::no_such_route)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(from_fn_with_state(Arc::clone(&guard), middleware::authorise))
+        .layer(from_fn_with_state(Arc::clone(&api.limits), middleware::rate_limit))
         .layer(from_fn_with_state(guard, middleware::identify))
         .layer(from_fn_with_state(api.clone(), middleware::load))
         .layer(from_fn_with_state(middleware::Bodies::new(edge.body_timeout()), middleware::receive))

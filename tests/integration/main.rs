@@ -26,6 +26,7 @@ mod held_log;
 mod idempotency;
 mod import;
 mod imports;
+mod limits;
 mod lists;
 mod load;
 mod loan_life;

@@ -6,6 +6,7 @@
 
 pub(super) mod inputs;
 mod pages;
+mod rate_limits;
 pub(super) mod shared;
 
 use utoipa::openapi::path::{Operation, PathItem};
@@ -13,6 +14,7 @@ use utoipa::openapi::{InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Requ
 use utoipa_axum::router::UtoipaMethodRouter;
 
 use super::Api;
+use super::middleware::is_unlimited;
 pub(super) use pages::routes;
 
 /// A tag's name and what stands under it.
@@ -44,6 +46,9 @@ takes effect once. Every command answers with a `Consistency-Token`.
 
 **Reading your own writes.** A command waits until the read models have what it wrote (`Prefer: respond-async` skips \
 that). A query that is sent the `Consistency-Token` of a command waits for it too, on any process.
+
+**Limits.** Every caller may send so many requests an hour. `RateLimit` says in every answer how many are left; beyond \
+them requests are refused (429).
 
 **Lists** give at most `limit` items (20 unless told, at most 100) and a `next_cursor`, null on the last page.
 
@@ -137,7 +142,11 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
 
 /// Adds what every operation shares, and the components that are referred to.
 pub(super) fn complete(mut document: OpenApi) -> OpenApi {
+    let limited = document.paths.paths.iter_mut().filter(|(path, _)| !is_unlimited(path));
+    limited.flat_map(|(_, item)| operations(item)).for_each(rate_limits::add);
     document.paths.paths.values_mut().flat_map(operations).for_each(shared::add_common);
-    shared::add_components(document.components.get_or_insert_default());
+    let components = document.components.get_or_insert_default();
+    shared::add_components(components);
+    rate_limits::add_components(components);
     document
 }

@@ -21,7 +21,7 @@ const CONSISTENCY_TOKEN: &str = "Consistency-Token";
 const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 const IDEMPOTENCY_REPLAYED: &str = "Idempotency-Replayed";
 const PREFER: &str = "Prefer";
-const RETRY_AFTER: &str = "Retry-After";
+pub(super) const RETRY_AFTER: &str = "Retry-After";
 const LIMIT: &str = "limit";
 const CURSOR: &str = "cursor";
 const ETAG: &str = "ETag";
@@ -198,12 +198,12 @@ fn add_parameter(operation: &mut Operation, name: &str) {
 }
 
 /// Adds a response, unless the operation says more of it itself.
-fn add_response(operation: &mut Operation, status: &str, name: &str) {
+pub(super) fn add_response(operation: &mut Operation, status: &str, name: &str) {
     let response = || RefOr::Ref(Ref::from_response_name(name));
     operation.responses.responses.entry(status.to_owned()).or_insert_with(response);
 }
 
-fn header_ref(name: &str) -> RefOr<Header> {
+pub(super) fn header_ref(name: &str) -> RefOr<Header> {
     RefOr::Ref(Ref::new(format!("#/components/headers/{name}")))
 }
 
@@ -214,7 +214,7 @@ fn successes(operation: &mut Operation) -> impl Iterator<Item = &mut Response> {
     })
 }
 
-fn text() -> ObjectBuilder {
+pub(super) fn text() -> ObjectBuilder {
     ObjectBuilder::new().schema_type(Type::String)
 }
 
@@ -341,10 +341,7 @@ fn responses() -> [(&'static str, Response); 14] {
         ),
     ]
     .map(|(name, description, later)| {
-        let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(ProblemDocument::name())));
-        let mut response =
-            ResponseBuilder::new().description(description).content(PROBLEM_JSON, content.build()).build();
-        response.headers.insert(X_REQUEST_ID.to_owned(), header_ref(X_REQUEST_ID));
+        let mut response = problem(description);
         if ["Unauthenticated", "Forbidden"].contains(&name) {
             response.headers.insert(WWW_AUTHENTICATE.to_owned(), header_ref(WWW_AUTHENTICATE));
         }
@@ -356,4 +353,12 @@ fn responses() -> [(&'static str, Response); 14] {
         }
         (name, response)
     })
+}
+
+/// A response that is a problem document.
+pub(super) fn problem(description: &str) -> Response {
+    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(ProblemDocument::name())));
+    let mut response = ResponseBuilder::new().description(description).content(PROBLEM_JSON, content.build()).build();
+    response.headers.insert(X_REQUEST_ID.to_owned(), header_ref(X_REQUEST_ID));
+    response
 }

@@ -7,6 +7,7 @@ mod document;
 mod of_access;
 mod of_command;
 mod of_import;
+mod of_limits;
 mod of_load;
 mod of_replay;
 mod of_size;

@@ -131,7 +131,6 @@ impl Cluster {
     pub(super) fn binary(&self) -> Command {
         let mut command = process::binary();
         command.env("DATABASE_URL", &self.database_url).env("NATS_STREAM", STREAM).env("RUST_LOG", "warn");
-        command.env("RATE_LIMIT_ANONYMOUS", "0").env("RATE_LIMIT_AUTHENTICATED", "0");
         if let Some(url) = &self.nats_url {
             command.env("NATS_URL", url);
         }

@@ -63,14 +63,20 @@ const OF_THE_ENVIRONMENT: &[&str] = &[
     "READY_MAX_LAG",
     "DRAIN_DELAY",
     "DATABASE_WAIT",
+    "RATE_LIMIT_ANONYMOUS",
+    "RATE_LIMIT_AUTHENTICATED",
+    "RATE_LIMIT_FAILURE",
+    "TRUSTED_PROXIES",
+    "FORWARDED_HEADER",
 ];
 
-/// The program, on nothing that the environment names; killed with the test.
+/// The program, on nothing that the environment names and without rate limits; killed with the test.
 pub(crate) fn binary() -> Command {
     let mut binary = Command::new(env!("CARGO_BIN_EXE_credit-approval"));
     for variable in OF_THE_ENVIRONMENT {
         binary.env_remove(variable);
     }
+    binary.env("RATE_LIMIT_ANONYMOUS", "0").env("RATE_LIMIT_AUTHENTICATED", "0");
     binary.stdin(Stdio::null()).kill_on_drop(true);
     binary
 }
