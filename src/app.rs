@@ -39,6 +39,7 @@ use crate::servers::Servers;
 use crate::store::EventLog;
 use crate::store::idempotency::keep_purged;
 use crate::store::migrate::migrate;
+use crate::store::restored::is_under_way;
 use crate::store::settled::keep_marked;
 
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -69,6 +70,9 @@ pub enum AppError {
         #[source]
         source: std::io::Error,
     },
+    /// Half a log is no log.
+    #[error("a restore into this store has not come to its end; run `restore` again")]
+    Restoring,
     /// The sample data could not be filled in.
     #[error("the sample data could not be filled in")]
     Sample(#[source] Box<ImportError>),
@@ -115,6 +119,9 @@ impl App {
         let (log, read_models) = (&servers.database_url, &servers.read_database_url);
         let databases = Databases::connect(log, read_models, connections, LevelFilter::Warn).await?;
         migrate(&databases.log, &databases.read_models).await?;
+        if is_under_way(&databases.log).await? {
+            return Err(AppError::Restoring);
+        }
         policies.must_be_unchanged(&databases.read_models).await?;
         let log = EventLog::new(databases.log.clone());
         let calendar = BusinessCalendar(config.store.business_utc_offset);

@@ -7,6 +7,7 @@ pub mod access;
 pub mod app;
 pub mod audit;
 pub mod backtest;
+pub mod backup;
 pub mod bus;
 pub mod commands;
 pub mod config;

@@ -46,6 +46,8 @@ async fn run_command(command: Command) -> Result<(), Box<dyn Error>> {
         Command::Redrive(redrive) => Ok(ops::projections::redrive(&redrive).await?),
         Command::Verify(verify) => Ok(ops::verify::verify(&verify).await?),
         Command::Backtest(backtest) => Ok(ops::backtest::backtest(&backtest).await?),
+        Command::Export(export) => Ok(ops::export::export(&export).await?),
+        Command::Restore(restore) => Ok(ops::restore::restore(&restore).await?),
         Command::Health(health) => Ok(ops::health::health(&health).await?),
         Command::Openapi => {
             ops::openapi::openapi();

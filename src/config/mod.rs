@@ -3,12 +3,14 @@
 //! [`serve`] has the options of the service, an area's in a struct of their own; [`commands`] those of the commands that
 //! end; [`store`] what they share.
 
+mod backup;
 mod commands;
 mod serve;
 mod store;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+pub use backup::{Export, Restore};
 pub use commands::{Backtest, Generate, Health, Import, Names, Parked, Projections, Rebuild, Redrive, Verify};
 pub use serve::{DEFAULT_POLICY, Role, Serve};
 pub use store::{PolicyFiles, Store};
@@ -66,6 +68,10 @@ pub enum Command {
     Verify(Verify),
     /// Take the recorded decisions again under another policy, and say which would have fallen otherwise.
     Backtest(Backtest),
+    /// Write the log to a file, while the service runs.
+    Export(Export),
+    /// Fill an empty store from such a file.
+    Restore(Restore),
     /// Ask a running service for its health; exit status 0 when it is ready.
     Health(Health),
     /// Print the API's description (OpenAPI 3.1, JSON).

@@ -9,6 +9,7 @@
 mod as_of;
 mod audit;
 mod backtest;
+mod backup;
 mod bad_input;
 mod chaos;
 mod concurrency;
