@@ -87,6 +87,8 @@ pub struct Exported {
     pub imported_rows: u64,
     /// How many answers are remembered.
     pub answers: u64,
+    /// How many keys the API has.
+    pub api_keys: u64,
     /// What the file ends in.
     pub trailer: Trailer,
 }
@@ -118,12 +120,14 @@ pub async fn export(
     let (output, imported_rows) = rows(output, found_rows, Line::ImportedRow).await?;
     let found_answers = beside::answers(&mut reading, header.head);
     let (output, answers) = rows(output, found_answers, Line::Answer).await?;
+    let found_keys = beside::api_keys(&mut reading).await?;
+    let (output, api_keys) = rows(output, found_keys, Line::ApiKey).await?;
     reading.rollback().await?;
     // After the events: whatever number one of them has, was given before.
     let counters = beside::counters(log).await?;
     let output = write(output, vec![Line::Counters(counters)]).await?;
     let trailer = tokio::task::spawn_blocking(move || output.finish()).await??;
-    Ok(Exported { header, found, imported_rows, answers, trailer })
+    Ok(Exported { header, found, imported_rows, answers, api_keys, trailer })
 }
 
 async fn begin(log: &PgPool, identity: String) -> Result<Header, ExportError> {

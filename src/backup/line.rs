@@ -1,7 +1,7 @@
 //! What the lines of an export say: a JSON object each, with one member that names what it is.
 //!
-//! A header, the events in the order of their positions, the rows of workbooks, the remembered answers, the counters, and
-//! a trailer with the checksum of all bytes before it.
+//! A header, the events in the order of their positions, the rows of workbooks, the remembered answers, the API's keys, the
+//! counters, and a trailer with the checksum of all bytes before it.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -27,6 +27,8 @@ pub enum Line {
     ImportedRow(Box<RawValue>),
     /// What a request with an idempotency key was answered: a row of the table `idempotency_keys`.
     Answer(Box<RawValue>),
+    /// Who may use the API: a row of the table `api_keys`, which holds no secret.
+    ApiKey(Box<RawValue>),
     /// The highest numbers that were given.
     Counters(Counters),
     /// The last.

@@ -7,8 +7,8 @@
 //! - [`export`](mod@export), [`restore`](mod@restore): between the file and the log
 //!
 //! An export holds what cannot be made again: the events, which rows of workbooks they came from, what requests with an
-//! idempotency key were answered, and where the counters stand. Read models and reserved phone numbers are folded from the
-//! events. Background imports and keys of the API stay where they were.
+//! idempotency key were answered, the API's keys (an answer belongs to whose request it was), and where the counters
+//! stand. Read models and reserved phone numbers are folded from the events. Background imports stay where they were.
 
 pub mod compression;
 pub mod export;

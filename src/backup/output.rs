@@ -162,6 +162,7 @@ impl Standing {
                 | Line::Event(_)
                 | Line::ImportedRow(_)
                 | Line::Answer(_)
+                | Line::ApiKey(_)
                 | Line::Counters(_)
                 | Line::Trailer(_) => return None,
             }

@@ -87,6 +87,7 @@ enum Part {
     Events,
     ImportedRows,
     Answers,
+    ApiKeys,
     Counters,
     End,
 }
@@ -130,10 +131,7 @@ impl Reading {
             counters: Counters::default(),
             untold: None,
         };
-        let first = reading.take().map_err(|error| match error {
-            ReadError::Unreadable { .. } | ReadError::BreaksOff(_) => ReadError::NotAnExport,
-            other => other,
-        })?;
+        let Ok(first) = reading.take() else { return Err(ReadError::NotAnExport) };
         match version_of(&first) {
             Some(FORMAT_VERSION) => {}
             Some(other) => return Err(ReadError::Format(other)),
@@ -161,7 +159,7 @@ impl Reading {
     ///
     /// # Errors
     /// [`ReadError`].
-    pub fn next(&mut self) -> Result<Next, ReadError> {
+    pub fn read(&mut self) -> Result<Next, ReadError> {
         loop {
             let bytes = self.take()?;
             let line = Line::decode(&bytes).map_err(|_| ReadError::Line(self.lines))?;
@@ -170,9 +168,10 @@ impl Reading {
             }
             self.digest.update(&bytes);
             self.must_follow(&line)?;
-            match line {
-                Line::Counters(counters) => self.counters = counters,
-                line => return Ok(Next::Line(line)),
+            if let Line::Counters(counters) = line {
+                self.counters = counters;
+            } else {
+                return Ok(Next::Line(line));
             }
         }
     }
@@ -212,6 +211,7 @@ impl Reading {
             }
             Line::ImportedRow(_) => Part::ImportedRows,
             Line::Answer(_) => Part::Answers,
+            Line::ApiKey(_) => Part::ApiKeys,
             Line::Counters(_) => Part::Counters,
             Line::Header(_) | Line::Trailer(_) => return Err(ReadError::Line(self.lines)),
         };

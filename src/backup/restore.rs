@@ -136,7 +136,7 @@ fn check(file: &Path, progress: &impl Fn(Stage, i64, i64)) -> Result<Checked, Re
     let header = reading.header().clone();
     let mut highest = Counters { positions: header.head, ..Counters::default() };
     loop {
-        match reading.next()? {
+        match reading.read()? {
             Next::Line(Line::Event(event)) => {
                 raise(&mut highest, &event);
                 if reading.events() % 1_000 == 0 {
@@ -165,20 +165,21 @@ fn read(file: &Path, come: Come, to: &mpsc::Sender<Chunk>) -> Result<Option<End>
     let mut chunks = Chunks { to, events: Vec::new(), table: Table::ImportedRows, rows: Vec::new() };
     let mut others = 0;
     loop {
-        let taken = match reading.next()? {
-            Next::Line(Line::Event(event)) if reading.events() > come.events => chunks.event(*event),
-            Next::Line(Line::ImportedRow(row)) => {
-                others += 1;
-                if others > come.others { chunks.row(Table::ImportedRows, row) } else { Some(()) }
+        let (table, row) = match reading.read()? {
+            Next::Line(Line::Event(event)) => {
+                if reading.events() > come.events && chunks.event(*event).is_none() {
+                    return Ok(None);
+                }
+                continue;
             }
-            Next::Line(Line::Answer(row)) => {
-                others += 1;
-                if others > come.others { chunks.row(Table::Answers, row) } else { Some(()) }
-            }
-            Next::Line(Line::Event(_) | Line::Header(_) | Line::Counters(_) | Line::Trailer(_)) => Some(()),
+            Next::Line(Line::ImportedRow(row)) => (Table::ImportedRows, row),
+            Next::Line(Line::Answer(row)) => (Table::Answers, row),
+            Next::Line(Line::ApiKey(row)) => (Table::ApiKeys, row),
+            Next::Line(Line::Header(_) | Line::Counters(_) | Line::Trailer(_)) => continue,
             Next::End(end) => return Ok(chunks.send().map(|()| end)),
         };
-        if taken.is_none() {
+        others += 1;
+        if others > come.others && chunks.row(table, row).is_none() {
             return Ok(None);
         }
     }

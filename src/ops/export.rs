@@ -40,13 +40,11 @@ pub async fn export(config: &config::Export) -> Result<(), OpsError> {
 }
 
 fn tell(path: &Path, exported: &Exported) {
-    let Exported { header, found, imported_rows, answers, trailer } = exported;
+    let Exported { header, found, imported_rows, answers, api_keys, trailer } = exported;
     let found = if *found > 0 { format!(" ({found} were there from an earlier attempt)") } else { String::new() };
     say(format_args!("log       {}, up to position {}", header.log, header.head));
-    say(format_args!(
-        "exported  {} events{found}, {imported_rows} rows of workbooks, {answers} answers",
-        header.events
-    ));
+    say(format_args!("exported  {} events{found}", header.events));
+    say(format_args!("beside    {imported_rows} rows of workbooks, {answers} answers, {api_keys} keys"));
     say(format_args!("file      {}, {} lines and a trailer, sha256 {}", path.display(), trailer.lines, trailer.sha256));
 }
 

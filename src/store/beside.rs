@@ -1,6 +1,6 @@
 //! What lies in the log's database beside the events and cannot be folded from them: which rows of workbooks they came
-//! from, what requests with an idempotency key were answered, and where the counters stand. Read here for an export,
-//! written for a restore.
+//! from, what requests with an idempotency key were answered, who may send them, and where the counters stand. Read here
+//! for an export, written for a restore.
 
 use std::collections::BTreeSet;
 
@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sqlx::types::Json;
 use sqlx::{FromRow, PgConnection, PgPool, Postgres, Transaction};
+
+/// Rows of a table, a JSON object each.
+pub type Rows<'r> = BoxStream<'r, Result<Box<RawValue>, sqlx::Error>>;
 
 /// The highest numbers that were given, 0 for none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, FromRow, Serialize, Deserialize)]
@@ -101,7 +104,7 @@ pub async fn begin_reading(log: &PgPool) -> Result<Transaction<'static, Postgres
 
 /// Which ids rows of workbooks became, in events up to `up_to`. Which background import a row came by is left out: its
 /// number means nothing in another database.
-pub fn imported_rows(reading: &mut PgConnection, up_to: i64) -> BoxStream<'_, Result<Box<RawValue>, sqlx::Error>> {
+pub fn imported_rows(reading: &mut PgConnection, up_to: i64) -> Rows<'_> {
     rows(
         reading,
         "select row_to_json(imported) from
@@ -109,22 +112,37 @@ pub fn imported_rows(reading: &mut PgConnection, up_to: i64) -> BoxStream<'_, Re
                   (select from events where aggregate_type = kind and aggregate_id = id::text
                                         and sequence = 1 and position <= $1)
               order by kind, source_key) imported",
-        up_to,
+        Some(up_to),
     )
 }
 
 /// What requests with an idempotency key were answered that led to events up to `up_to`.
-pub fn answers(reading: &mut PgConnection, up_to: i64) -> BoxStream<'_, Result<Box<RawValue>, sqlx::Error>> {
-    rows(reading, "select row_to_json(remembered) from idempotency_keys remembered where position <= $1", up_to)
+pub fn answers(reading: &mut PgConnection, up_to: i64) -> Rows<'_> {
+    rows(reading, "select row_to_json(remembered) from idempotency_keys remembered where position <= $1", Some(up_to))
 }
 
-fn rows<'r>(
-    reading: &'r mut PgConnection,
-    sql: &'static str,
-    up_to: i64,
-) -> BoxStream<'r, Result<Box<RawValue>, sqlx::Error>> {
-    let rows = sqlx::query_scalar::<_, Json<Box<RawValue>>>(sql).bind(up_to).fetch(reading);
-    Box::pin(rows.map_ok(|Json(row)| row))
+/// Who may use the API: the digests of the secrets of its keys.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn api_keys(reading: &mut PgConnection) -> Result<Rows<'_>, sqlx::Error> {
+    // A schema that is not up to date has none.
+    let has_keys: bool =
+        sqlx::query_scalar("select to_regclass('api_keys') is not null").fetch_one(&mut *reading).await?;
+    if !has_keys {
+        return Ok(Box::pin(futures::stream::empty()));
+    }
+    // A key follows the one that it replaces.
+    Ok(rows(reading, "select row_to_json(key) from api_keys key order by created_at, id", None))
+}
+
+fn rows<'r>(reading: &'r mut PgConnection, sql: &'static str, up_to: Option<i64>) -> Rows<'r> {
+    let query = sqlx::query_scalar::<_, Json<Box<RawValue>>>(sql);
+    let query = match up_to {
+        Some(up_to) => query.bind(up_to),
+        None => query,
+    };
+    Box::pin(query.fetch(reading).map_ok(|Json(row)| row))
 }
 
 /// A table that such rows are written back to.
@@ -134,6 +152,8 @@ pub enum Table {
     ImportedRows,
     /// Of [`answers`].
     Answers,
+    /// Of [`api_keys`].
+    ApiKeys,
 }
 
 impl Table {
@@ -141,6 +161,7 @@ impl Table {
         match self {
             Self::ImportedRows => "imported_rows",
             Self::Answers => "idempotency_keys",
+            Self::ApiKeys => "api_keys",
         }
     }
 }
