@@ -19,6 +19,7 @@ pub mod http;
 pub mod import;
 pub mod metrics;
 pub mod ops;
+pub mod perf;
 pub mod policies;
 pub mod progress;
 pub mod projector;

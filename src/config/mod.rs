@@ -5,6 +5,7 @@
 
 mod backup;
 mod commands;
+mod perf_check;
 mod serve;
 mod store;
 
@@ -12,6 +13,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 pub use backup::{Export, Restore};
 pub use commands::{Backtest, Generate, Health, Import, Names, Parked, Projections, Rebuild, Redrive, Verify};
+pub use perf_check::{FailOn, PerfCheck};
 pub use serve::{DEFAULT_POLICY, Role, Serve};
 pub use store::{PolicyFiles, Store};
 
@@ -72,6 +74,8 @@ pub enum Command {
     Export(Export),
     /// Fill an empty store from such a file.
     Restore(Restore),
+    /// Say what slows the databases down, or soon will, and what to do about it.
+    PerfCheck(PerfCheck),
     /// Ask a running service for its health; exit status 0 when it is ready.
     Health(Health),
     /// Print the API's description (OpenAPI 3.1, JSON).

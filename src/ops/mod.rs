@@ -7,6 +7,7 @@ pub mod health;
 pub mod import;
 pub mod migrate;
 pub mod openapi;
+pub mod perf_check;
 pub mod projections;
 pub mod rebuild;
 pub mod restore;
@@ -163,6 +164,9 @@ pub enum OpsError {
     /// Half a log is no log.
     #[error("a restore into this store has not come to its end; run it again to go on where it stopped")]
     Restoring,
+    /// A database is in trouble.
+    #[error("{0} findings want looking at")]
+    Performance(usize),
     /// Something could not be written as JSON.
     #[error("the answer could not be written as JSON")]
     Json(#[from] serde_json::Error),

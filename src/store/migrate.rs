@@ -3,8 +3,10 @@
 use sqlx::PgPool;
 use sqlx::migrate::{MigrateError, Migrator};
 
-static LOG: Migrator = sqlx::migrate!("migrations/log");
-static READ_MODELS: Migrator = sqlx::migrate!("migrations/read");
+/// The log's.
+pub(crate) static LOG: Migrator = sqlx::migrate!("migrations/log");
+/// The read models'.
+pub(crate) static READ_MODELS: Migrator = sqlx::migrate!("migrations/read");
 
 /// Brings both schemas up to date. Safe to run from several processes at once: each migrator takes a lock.
 ///

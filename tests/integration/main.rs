@@ -29,6 +29,7 @@ mod loan_shown;
 mod loan_upgrade;
 mod openapi;
 mod parking;
+mod perf_check;
 mod plans;
 mod policies;
 mod process;

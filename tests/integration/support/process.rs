@@ -11,7 +11,7 @@ use tokio::process::{Child, ChildStdout, Command};
 use super::wait::PATIENCE;
 
 /// What the environment may name, and no test means.
-const OF_THE_ENVIRONMENT: [&str; 9] = [
+const OF_THE_ENVIRONMENT: [&str; 13] = [
     "DATABASE_URL",
     "READ_DATABASE_URL",
     "NATS_URL",
@@ -21,6 +21,10 @@ const OF_THE_ENVIRONMENT: [&str; 9] = [
     "POLICY",
     "POLICIES_DIR",
     "BUSINESS_UTC_OFFSET",
+    "RESTORE_LEAVE_UNUSED",
+    "PERF_CHECK_SLOW_MS",
+    "PERF_CHECK_LONG_TRANSACTION",
+    "PERF_CHECK_FAIL_ON",
 ];
 
 /// The program, on nothing that the environment names; killed with the test.
