@@ -4,42 +4,39 @@
 //! way round: first it says that it will, then no new requests, then the workers. The servers it works on are started
 //! before it and stopped after it; probes are answered from before that until its work has ended.
 
+mod prepared;
+mod workers;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::PgPool;
-use sqlx::migrate::MigrateError;
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::access::authenticator::Authenticator;
-use crate::access::first_key::{self, FirstKeyError};
+use crate::access::first_key;
 use crate::access::keys::known::KnownKeys;
 use crate::access::tokens::Tokens;
 use crate::breaker;
 use crate::bus::wake::Wake;
-use crate::bus::{self, Bus, BusError, StreamOptions};
+use crate::bus::{self, Bus, StreamOptions};
 use crate::cache::ProfileCache;
 use crate::cache::follow::{follow_log, watch_read_models};
 use crate::commands::{BusinessCalendar, CommandMetrics, Commands};
-use crate::config::{Access, Role, Serve};
-use crate::databases::connections::Connections;
+use crate::config::{Role, Serve};
 use crate::databases::{Databases, Purpose, process_name};
 use crate::gate::Gates;
 use crate::health::{Checks, Health, Stage};
 use crate::http::probes::Probes;
 use crate::http::{Api, router};
-use crate::import::ImportError;
 use crate::import::jobs::Imports;
 use crate::import::jobs::upkeep::keep_tidy;
 use crate::import::jobs::work::{Importer, WORKERS};
 use crate::limits::Limits;
-use crate::listening::{Listening, Tls, TlsError};
+use crate::listening::{Listening, Tls};
 use crate::metrics::Metrics;
-use crate::policies::{Policies, PoliciesError};
+use crate::policies::Policies;
 use crate::progress::Progress;
 use crate::projector::{Outdated, Projector, WorkerMetrics};
 use crate::relay::lag::RelayWatch;
@@ -51,86 +48,17 @@ use crate::starting::connected;
 use crate::store::EventLog;
 use crate::store::idempotency::keep_purged;
 use crate::store::migrate::migrate;
+use crate::store::restored::is_under_way;
 use crate::store::settled::keep_marked;
+
+pub use self::prepared::{AppError, Prepared};
+use self::workers::Workers;
 
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(15);
 const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(30);
 /// A command that has waited in vain for the read models is answered all the same.
 const AFTER_THE_WAIT: Duration = Duration::from_secs(2);
-
-/// Why the service could not start or go on.
-#[derive(Debug, thiserror::Error)]
-pub enum AppError {
-    /// A database cannot be reached.
-    #[error("cannot connect to PostgreSQL")]
-    Database(#[from] sqlx::Error),
-    /// A schema could not be brought up to date.
-    #[error("the database schema could not be brought up to date")]
-    Migrate(#[from] MigrateError),
-    /// NATS's address is not one.
-    #[error("cannot use NATS")]
-    Bus(#[from] BusError),
-    /// A scoring policy is not valid, or there is none of that name.
-    #[error(transparent)]
-    Policies(#[from] PoliciesError),
-    /// The certificate or its key cannot be used.
-    #[error("HTTPS cannot be spoken")]
-    Tls(#[from] TlsError),
-    /// The address cannot be listened on.
-    #[error("cannot listen on {address}")]
-    Listen {
-        /// Where.
-        address: SocketAddr,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// The client that fetches the keys of tokens cannot be made.
-    #[error("cannot use JWT_JWKS_URL")]
-    Tokens(#[source] reqwest::Error),
-    /// The first key could not be made.
-    #[error("the first key could not be made")]
-    FirstKey(#[from] FirstKeyError),
-    /// The sample data could not be filled in.
-    #[error("the sample data could not be filled in")]
-    Sample(#[source] Box<ImportError>),
-}
-
-/// What a start needs that can be wrong in the configuration, checked before any server is started.
-pub struct Prepared {
-    policies: Arc<Policies>,
-    listener: Option<TcpListener>,
-    tls: Option<Tls>,
-    health: Arc<Health>,
-    metrics: Arc<Metrics>,
-    probes: Option<Probes>,
-}
-
-impl Prepared {
-    /// Reads the policies and the certificate, takes the ports and answers probes.
-    ///
-    /// # Errors
-    /// [`AppError`], when a policy is not valid, there is none of that name, the certificate is none, or a port cannot be
-    /// had.
-    pub async fn new(config: &Serve) -> Result<Self, AppError> {
-        let policies = Arc::new(Policies::load(config.policies.policies_dir.as_deref(), &config.policy)?);
-        let listener = match has(config, Role::Api) {
-            true => Some(listen(config.http_addr).await?),
-            false => None,
-        };
-        let tls = match config.edge.tls() {
-            Some((certificate, key)) => Some(Tls::load(certificate, key).await?),
-            None => None,
-        };
-        let (health, metrics) = (Arc::<Health>::default(), Arc::<Metrics>::default());
-        let probes = config.lifecycle.health_addr.map(|address| {
-            let probes = Probes::start(address, Arc::clone(&health), Arc::clone(&metrics));
-            probes.map_err(|source| AppError::Listen { address, source })
-        });
-        Ok(Self { policies, listener, tls, health, metrics, probes: probes.transpose()? })
-    }
-}
 
 /// A running service.
 pub struct App {
@@ -156,90 +84,26 @@ impl App {
         health.reached(Stage::Databases);
         let databases = databases(config, servers).await?;
         health.reached(Stage::Schemas);
-        migrate(&databases.log, &databases.read_models).await?;
-        policies.must_be_unchanged(&databases.read_models).await?;
-        let key_file = match servers.owns_postgres() {
-            true => first_key::ensure(&databases.log, &servers.data_dir).await?,
-            false => None,
-        };
-        let log = EventLog::new(databases.log.clone());
-        let calendar = BusinessCalendar(config.store.business_utc_offset);
-        if config.sample_data {
-            let filled = sample::fill(&log, calendar, &servers.data_dir).await;
-            filled.map_err(|error| AppError::Sample(Box::new(error)))?;
-        }
+        let key_file = prepare_data(config, servers, &databases, &policies).await?;
 
-        let bus = bus(config, servers, &log).await?;
+        let bus = bus(config, servers, &databases).await?;
         health.depends_on(Checks::of(config, &databases, bus.as_ref()));
         health.reached(Stage::CatchingUp);
         let wake = Wake::new(bus.clone());
-        register_servers(&metrics, &databases, bus.as_ref());
         let progress = Arc::new(Progress::new(databases.lives.clone()));
+        let calendar = BusinessCalendar(config.store.business_utc_offset);
         let workers = Workers::default();
-        let (watched, read_models) = (Arc::clone(&progress), databases.read_models.clone());
-        workers.spawn(|stop| async move { watched.watch_database(&read_models, stop).await });
-        if let Some(bus) = &bus {
-            metrics.register(|registry| bus::metrics::register(registry, bus));
-            workers.spawn(|stop| wake.clone().listen(bus.clone(), stop));
-        }
-        if let Some(bus) = bus.clone().filter(|_| has(config, Role::Relay)) {
-            let metrics = Arc::new(metrics.register(RelayMetrics::register));
-            let relay = Relay { log: databases.log.clone(), bus, wake: wake.clone(), metrics };
-            workers.spawn(|stop| relay.run(stop));
-        }
-        if has(config, Role::Projector) {
-            let Databases { log, read_models, .. } = databases.clone();
-            let projector = Projector {
-                process: process_name(),
-                log,
-                read_models,
-                bus: bus.clone(),
-                wake: wake.clone(),
-                progress: Arc::clone(&progress),
-                outdated: Outdated::default(),
-                metrics: Arc::new(metrics.register(WorkerMetrics::register)),
-                alone: Arc::default(),
-            };
-            workers.spawn(|stop| projector.run(stop));
-            workers.spawn(|stop| watch(databases.replay(), stop));
-            catch_up(&databases, &progress).await?;
-        }
-        if has(config, Role::Importer) {
-            workers.spawn_importers(&databases.log, calendar, &wake);
-        }
-        workers.spawn_upkeep(config, &databases.log);
-
-        let authenticator = authenticator(&config.access, &databases.requests.log, &metrics)?;
-        if listener.is_some() {
-            workers.spawn(|stop| Arc::clone(&authenticator).keep(stop));
-        }
-        let api = listener.map(|listener| {
-            workers.spawn(|stop| databases.requests.clone().watch(stop));
-            let counted = metrics.register(CommandMetrics::register);
-            let log = EventLog::new(databases.requests.log.clone());
-            let visibility_timeout = Duration::from_secs(config.visibility_timeout);
-            let api = Api {
-                profiles: workers.spawn_cache(config, &databases, &metrics, &wake),
-                commands: Arc::new(Commands::new(log, Arc::clone(policies.in_force()), calendar, wake, counted)),
-                log: databases.requests.log.clone(),
-                replay: databases.replay(),
-                read_models: databases.requests.read_models.clone(),
-                imports: Imports::new(databases.requests.log.clone(), config.import_max_bytes),
-                relay: bus.map(|bus| Arc::new(RelayWatch::new(databases.log.clone(), bus))),
-                limits: workers.spawn_limits(config, &databases.log, &metrics),
-                gates: Arc::new(Gates::new(&config.load, visibility_timeout + AFTER_THE_WAIT, &metrics)),
-                health: Arc::clone(&health),
-                metrics: Arc::clone(&metrics),
-                progress,
-                policies,
-                backtests: Arc::default(),
-                calendar,
-                visibility_timeout,
-                authenticator,
-                anonymous_originals: config.access.opens_originals(config.http_addr),
-            };
-            Listening::start(listener, tls, &config.edge, &metrics, router(api, &config.edge))
-        });
+        let wiring =
+            Wiring { config, databases: &databases, bus, wake, progress, metrics, calendar, workers: &workers };
+        wiring.watch_servers();
+        wiring.start_relay();
+        wiring.start_projector().await?;
+        wiring.start_importers();
+        wiring.start_upkeep();
+        let api = match listener {
+            Some(listener) => Some(wiring.start_api(listener, tls, policies, &health)?),
+            None => None,
+        };
         let address = api.as_ref().and_then(|api| api.address);
         health.reached(Stage::Started);
         let drain_delay = Duration::from_secs(config.lifecycle.drain_delay);
@@ -270,93 +134,12 @@ impl App {
         if let Some(api) = self.api {
             api.stop(DRAIN_TIMEOUT).await;
         }
-        self.workers.stop().await;
+        self.workers.stop(CLOSE_TIMEOUT).await;
         let close = async { tokio::join!(self.databases.close(), self.health.close()) };
         if tokio::time::timeout(CLOSE_TIMEOUT, close).await.is_err() {
             tracing::warn!("some connections were still in use after {CLOSE_TIMEOUT:?}");
         }
     }
-}
-
-/// The tasks of this process, and how to stop them.
-#[derive(Default)]
-struct Workers {
-    tasks: TaskTracker,
-    stop: CancellationToken,
-}
-
-impl Workers {
-    fn spawn<F: Future<Output = ()> + Send + 'static>(&self, task: impl FnOnce(CancellationToken) -> F) {
-        self.tasks.spawn(task(self.stop.clone()));
-    }
-
-    fn spawn_importers(&self, log: &PgPool, calendar: BusinessCalendar, wake: &Wake) {
-        for _ in 0..WORKERS {
-            let importer = Importer { log: log.clone(), calendar, wake: wake.clone() };
-            self.spawn(|stop| importer.run(stop));
-        }
-    }
-
-    /// What is kept in memory of credit profiles, followed by all that could make it stale; `None` where nothing is.
-    fn spawn_cache(
-        &self,
-        config: &Serve,
-        databases: &Databases,
-        metrics: &Metrics,
-        wake: &Wake,
-    ) -> Option<Arc<ProfileCache>> {
-        let bytes = config.cache.cache_bytes;
-        let cache = (bytes > 0).then(|| ProfileCache::new(bytes, databases.lives.clone(), metrics))?;
-        let Databases { log, read_models, .. } = databases.clone();
-        self.spawn(|stop| follow_log(Arc::clone(&cache), log, wake.clone(), stop));
-        self.spawn(|stop| watch_read_models(Arc::clone(&cache), read_models, stop));
-        Some(cache)
-    }
-
-    fn spawn_limits(&self, config: &Serve, log: &PgPool, metrics: &Metrics) -> Arc<Limits> {
-        let (limits, upkeep) = Limits::new(&config.rate_limits, log, metrics);
-        self.spawn(|stop| upkeep.run(stop));
-        limits
-    }
-
-    /// What is removed and noted in the course of time. Uploads that broke off are left by those who take them in.
-    fn spawn_upkeep(&self, config: &Serve, log: &PgPool) {
-        if has(config, Role::Api) {
-            let (keys, marks) = (log.clone(), log.clone());
-            self.spawn(|stop| keep_purged(keys, stop));
-            self.spawn(|stop| keep_marked(marks, stop));
-        }
-        if has(config, Role::Api) || has(config, Role::Importer) {
-            let (log, keep_days) = (log.clone(), config.import_keep_days);
-            self.spawn(|stop| keep_tidy(log, keep_days, stop));
-        }
-    }
-
-    async fn stop(self) {
-        self.stop.cancel();
-        self.tasks.close();
-        if tokio::time::timeout(CLOSE_TIMEOUT, self.tasks.wait()).await.is_err() {
-            tracing::warn!("some workers were still running after {CLOSE_TIMEOUT:?}");
-        }
-    }
-}
-
-/// What tells who callers are.
-fn authenticator(access: &Access, log: &Connections, metrics: &Metrics) -> Result<Arc<Authenticator>, AppError> {
-    let keys = KnownKeys::new(log.clone(), Duration::from_secs(access.key_cache_seconds));
-    metrics.register(|registry| {
-        let tokens = access.tokens().map(|options| Tokens::new(options, registry)).transpose();
-        let tokens = tokens.map_err(AppError::Tokens)?;
-        Ok(Arc::new(Authenticator::new(keys, tokens, registry)))
-    })
-}
-
-/// Counts the pools and the breakers that a process has whatever it does.
-fn register_servers(metrics: &Metrics, databases: &Databases, bus: Option<&Bus>) {
-    databases.register(metrics);
-    let mut breakers = databases.requests.breakers().to_vec();
-    breakers.extend(bus.iter().flat_map(|bus| bus.breakers()));
-    breaker::register(metrics, breakers);
 }
 
 /// The databases, as soon as they are there.
@@ -367,30 +150,187 @@ async fn databases(config: &Serve, servers: &Servers) -> Result<Databases, sqlx:
     connected(at_most, async || Databases::connect(log, read_models, pool, Purpose::Serving).await).await
 }
 
+/// Schemas, policies, the first key of a service that has its data to itself, and sample data where it is asked for.
+/// Answers where the key lies.
+async fn prepare_data(
+    config: &Serve,
+    servers: &Servers,
+    databases: &Databases,
+    policies: &Policies,
+) -> Result<Option<PathBuf>, AppError> {
+    migrate(&databases.log, &databases.read_models).await?;
+    if is_under_way(&databases.log).await? {
+        return Err(AppError::Restoring);
+    }
+    policies.must_be_unchanged(&databases.read_models).await?;
+    let key_file = match servers.owns_postgres() {
+        true => first_key::ensure(&databases.log, &servers.data_dir).await?,
+        false => None,
+    };
+    if config.sample_data {
+        let calendar = BusinessCalendar(config.store.business_utc_offset);
+        let filled = sample::fill(&EventLog::new(databases.log.clone()), calendar, &servers.data_dir).await;
+        filled.map_err(|error| AppError::Sample(Box::new(error)))?;
+    }
+    Ok(key_file)
+}
+
 /// The bus, where there is one.
-async fn bus(config: &Serve, servers: &Servers, log: &EventLog) -> Result<Option<Bus>, AppError> {
+async fn bus(config: &Serve, servers: &Servers, databases: &Databases) -> Result<Option<Bus>, AppError> {
     let Some(url) = &servers.nats_url else { return Ok(None) };
     let stream = StreamOptions {
         name: config.nats_stream.clone(),
         max_bytes: config.nats_stream_bytes,
         replicas: usize::from(config.nats_replicas),
-        log: log.identity().await?,
+        log: EventLog::new(databases.log.clone()).identity().await?,
     };
     Ok(Some(Bus::connect(url, stream).await?))
 }
 
-/// Lets the workers apply what the log holds before anybody asks, for a bounded time.
-async fn catch_up(databases: &Databases, progress: &Progress) -> Result<(), sqlx::Error> {
-    if !progress.caught_up(&databases.log, CATCH_UP_TIMEOUT).await? {
-        tracing::warn!("the read models are still behind the log; queries may miss recent writes for a while");
+/// What the roles of a process are wired to.
+struct Wiring<'a> {
+    config: &'a Serve,
+    databases: &'a Databases,
+    bus: Option<Bus>,
+    wake: Wake,
+    progress: Arc<Progress>,
+    metrics: Arc<Metrics>,
+    calendar: BusinessCalendar,
+    workers: &'a Workers,
+}
+
+impl Wiring<'_> {
+    /// What every process has whatever it does: an eye on the read models and an ear on the bus; pools and breakers.
+    fn watch_servers(&self) {
+        let (progress, read_models) = (Arc::clone(&self.progress), self.databases.read_models.clone());
+        self.workers.spawn(|stop| async move { progress.watch_database(&read_models, stop).await });
+        if let Some(bus) = &self.bus {
+            self.metrics.register(|registry| bus::metrics::register(registry, bus));
+            self.workers.spawn(|stop| self.wake.clone().listen(bus.clone(), stop));
+        }
+        self.databases.register(&self.metrics);
+        let mut breakers = self.databases.requests.breakers().to_vec();
+        breakers.extend(self.bus.iter().flat_map(|bus| bus.breakers()));
+        breaker::register(&self.metrics, breakers);
     }
-    Ok(())
-}
 
-fn has(config: &Serve, role: Role) -> bool {
-    config.roles.contains(&role)
-}
+    fn start_relay(&self) {
+        let Some(bus) = self.bus.clone().filter(|_| self.config.has(Role::Relay)) else { return };
+        let (log, wake) = (self.databases.log.clone(), self.wake.clone());
+        let metrics = Arc::new(self.metrics.register(RelayMetrics::register));
+        let relay = Relay { log, bus, wake, metrics };
+        self.workers.spawn(|stop| relay.run(stop));
+    }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener, AppError> {
-    TcpListener::bind(address).await.map_err(|source| AppError::Listen { address, source })
+    /// Returns when the workers have applied what the log holds, or have had a while for it.
+    async fn start_projector(&self) -> Result<(), sqlx::Error> {
+        if !self.config.has(Role::Projector) {
+            return Ok(());
+        }
+        let Databases { log, read_models, .. } = self.databases.clone();
+        let projector = Projector {
+            process: process_name(),
+            log,
+            read_models,
+            bus: self.bus.clone(),
+            wake: self.wake.clone(),
+            progress: Arc::clone(&self.progress),
+            outdated: Outdated::default(),
+            metrics: Arc::new(self.metrics.register(WorkerMetrics::register)),
+            alone: Arc::default(),
+        };
+        self.workers.spawn(|stop| projector.run(stop));
+        self.workers.spawn(|stop| watch(self.databases.replay(), stop));
+        if !self.progress.caught_up(&self.databases.log, CATCH_UP_TIMEOUT).await? {
+            tracing::warn!("the read models are still behind the log; queries may miss recent writes for a while");
+        }
+        Ok(())
+    }
+
+    fn start_importers(&self) {
+        let count = if self.config.has(Role::Importer) { WORKERS } else { 0 };
+        for _ in 0..count {
+            let (log, wake) = (self.databases.log.clone(), self.wake.clone());
+            let importer = Importer { log, calendar: self.calendar, wake };
+            self.workers.spawn(|stop| importer.run(stop));
+        }
+    }
+
+    /// What is removed and noted in the course of time. Uploads that broke off are left by those who take them in.
+    fn start_upkeep(&self) {
+        let log = &self.databases.log;
+        if self.config.has(Role::Api) {
+            self.workers.spawn(|stop| keep_purged(log.clone(), stop));
+            self.workers.spawn(|stop| keep_marked(log.clone(), stop));
+        }
+        if self.config.has(Role::Api) || self.config.has(Role::Importer) {
+            self.workers.spawn(|stop| keep_tidy(log.clone(), self.config.import_keep_days, stop));
+        }
+    }
+
+    fn start_api(
+        &self,
+        listener: TcpListener,
+        tls: Option<Tls>,
+        policies: Arc<Policies>,
+        health: &Arc<Health>,
+    ) -> Result<Listening, AppError> {
+        let Self { config, metrics, calendar, .. } = self;
+        let requests = &self.databases.requests;
+        self.workers.spawn(|stop| requests.clone().watch(stop));
+        let (log, policy) = (EventLog::new(requests.log.clone()), Arc::clone(policies.in_force()));
+        let counted = metrics.register(CommandMetrics::register);
+        let commands = Commands::new(log, policy, *calendar, self.wake.clone(), counted);
+        let visibility_timeout = Duration::from_secs(config.visibility_timeout);
+        let api = Api {
+            commands: Arc::new(commands),
+            log: requests.log.clone(),
+            replay: self.databases.replay(),
+            read_models: requests.read_models.clone(),
+            profiles: self.profile_cache(),
+            imports: Imports::new(requests.log.clone(), config.import_max_bytes),
+            relay: self.bus.clone().map(|bus| Arc::new(RelayWatch::new(self.databases.log.clone(), bus))),
+            limits: self.rate_limits(),
+            gates: Arc::new(Gates::new(&config.load, visibility_timeout + AFTER_THE_WAIT, metrics)),
+            health: Arc::clone(health),
+            metrics: Arc::clone(metrics),
+            progress: Arc::clone(&self.progress),
+            policies,
+            backtests: Arc::default(),
+            calendar: *calendar,
+            visibility_timeout,
+            authenticator: self.authenticator()?,
+            anonymous_originals: config.access.opens_originals(config.http_addr),
+        };
+        Ok(Listening::start(listener, tls, &config.edge, metrics, router(api, &config.edge)))
+    }
+
+    /// What tells who callers are.
+    fn authenticator(&self) -> Result<Arc<Authenticator>, AppError> {
+        let access = &self.config.access;
+        let keys = KnownKeys::new(self.databases.requests.log.clone(), Duration::from_secs(access.key_cache_seconds));
+        let authenticator = self.metrics.register(|registry| {
+            let tokens = access.tokens().map(|options| Tokens::new(options, registry)).transpose();
+            let tokens = tokens.map_err(AppError::Tokens)?;
+            Ok::<_, AppError>(Arc::new(Authenticator::new(keys, tokens, registry)))
+        })?;
+        self.workers.spawn(|stop| Arc::clone(&authenticator).keep(stop));
+        Ok(authenticator)
+    }
+
+    fn rate_limits(&self) -> Arc<Limits> {
+        let (limits, upkeep) = Limits::new(&self.config.rate_limits, &self.databases.log, &self.metrics);
+        self.workers.spawn(|stop| upkeep.run(stop));
+        limits
+    }
+
+    /// What is kept in memory of credit profiles, followed by all that could make it stale; `None` where nothing is.
+    fn profile_cache(&self) -> Option<Arc<ProfileCache>> {
+        let bytes = self.config.cache.cache_bytes;
+        let Databases { log, read_models, lives, .. } = self.databases.clone();
+        let cache = (bytes > 0).then(|| ProfileCache::new(bytes, lives, &self.metrics))?;
+        self.workers.spawn(|stop| follow_log(Arc::clone(&cache), log, self.wake.clone(), stop));
+        self.workers.spawn(|stop| watch_read_models(Arc::clone(&cache), read_models, stop));
+        Some(cache)
+    }
 }

@@ -53,6 +53,9 @@ async fn run_command(command: Command) -> Result<(), Box<dyn Error>> {
         Command::Verify(verify) => Ok(ops::verify::verify(&verify).await?),
         Command::Backtest(backtest) => Ok(ops::backtest::backtest(&backtest).await?),
         Command::Keys(keys) => Ok(ops::keys::keys(&keys).await?),
+        Command::Export(export) => Ok(ops::export::export(&export).await?),
+        Command::Restore(restore) => Ok(ops::restore::restore(&restore).await?),
+        Command::PerfCheck(check) => Ok(ops::perf_check::perf_check(&check).await?),
         Command::Health(health) => Ok(ops::health::health(&health).await?),
         Command::Openapi => {
             ops::openapi::openapi();

@@ -9,7 +9,9 @@ use serde_json::Value;
 pub struct Plan(Value);
 
 impl Plan {
-    pub(crate) const fn new(explained: Value) -> Self {
+    /// As `explain (format json)` tells it.
+    #[must_use]
+    pub const fn new(explained: Value) -> Self {
         Self(explained)
     }
 

@@ -4,6 +4,7 @@
 //! end; [`store`] and [`telemetry`] what they share.
 
 mod access;
+mod backup;
 mod cache;
 mod commands;
 #[cfg(test)]
@@ -13,6 +14,7 @@ mod edge;
 mod lifecycle;
 mod limits;
 mod load;
+mod perf_check;
 mod pool;
 mod secret;
 mod serve;
@@ -22,12 +24,14 @@ mod telemetry;
 use clap::{Parser, Subcommand};
 
 pub use access::{Access, AnonymousOriginals, CreateKey, Keys, KeysCommand, ListKeys, RevokeKey, RotateKey};
+pub use backup::{Export, Restore};
 pub use cache::Cache;
 pub use commands::{Backtest, Generate, Health, Import, Names, Parked, Projections, Rebuild, Redrive, Verify};
 pub use edge::Edge;
 pub use lifecycle::Lifecycle;
 pub use limits::{ForwardedHeader, RateLimits, WithoutWindows};
 pub use load::Load;
+pub use perf_check::{FailOn, PerfCheck};
 pub use pool::Pool;
 pub use secret::SecretFile;
 pub use serve::{DEFAULT_POLICY, Role, Serve};
@@ -69,6 +73,12 @@ pub enum Command {
     Verify(Verify),
     /// Take the recorded decisions again under another policy, and say which would have fallen otherwise.
     Backtest(Backtest),
+    /// Write the log to a file, while the service runs.
+    Export(Export),
+    /// Fill an empty store from such a file.
+    Restore(Restore),
+    /// Say what slows the databases down, or soon will, and what to do about it.
+    PerfCheck(PerfCheck),
     /// Make, list, revoke and replace keys of the API.
     Keys(Keys),
     /// Ask a running service for its health; exit status 0 when it is ready.

@@ -87,6 +87,12 @@ pub struct Serve {
 }
 
 impl Serve {
+    /// Whether this process does that.
+    #[must_use]
+    pub fn has(&self, role: Role) -> bool {
+        self.roles.contains(&role)
+    }
+
     /// NATS, if one is named.
     #[must_use]
     pub fn nats_url(&self) -> Option<&str> {

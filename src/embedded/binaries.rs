@@ -62,7 +62,18 @@ impl PostgresBinaries {
     pub(super) fn program(&self, name: &str) -> PathBuf {
         self.dir.join(name)
     }
+
+    /// Whether a contributed module is installed: asked of these programs' own `pg_config`, or else looked for beside them.
+    pub(super) fn has_module(&self, name: &str) -> bool {
+        let told = output_of(&self.program("pg_config"), "--pkglibdir").map(|text| PathBuf::from(text.trim()));
+        let beside = ["../lib", "../lib/postgresql", "../lib64/pgsql"].map(|library| self.dir.join(library));
+        let file = |library: PathBuf| MODULE_EXTENSIONS.map(|extension| library.join(name).with_extension(extension));
+        told.into_iter().chain(beside).flat_map(file).any(|module| module.is_file())
+    }
 }
+
+/// Of loadable modules, here and on macOS.
+const MODULE_EXTENSIONS: [&str; 2] = ["so", "dylib"];
 
 /// `nats-server`, if it is installed.
 pub(super) fn nats_server() -> Option<PathBuf> {

@@ -30,6 +30,8 @@ const DATABASE: &str = "credit_approval";
 /// The database every cluster has, to create ours from.
 const MAINTENANCE_DATABASE: &str = "postgres";
 const LOG: &str = "postgres.log";
+/// What counts statements for `perf-check`, where PostgreSQL's contributed modules are installed.
+const COUNTS_STATEMENTS: &str = "pg_stat_statements";
 
 /// Settings of every private server. Timings in the log and in the store are UTC; errors are logged without their
 /// details, which quote the values of rows; nobody holds the event log back by an idle transaction for long.
@@ -168,12 +170,25 @@ impl Server {
         match Session::connect(socket_dir, DATABASE) {
             Err(WireError::Server { code, .. }) if code == wire::NO_SUCH_DATABASE => {}
             Err(WireError::Server { code, .. }) if code == wire::TOO_MANY_CONNECTIONS => return Ok(()),
-            other => return other.map(drop),
+            Ok(session) => {
+                self.count_statements(session);
+                return Ok(());
+            }
+            Err(error) => return Err(error),
         }
         let mut session = Session::connect(socket_dir, MAINTENANCE_DATABASE)?;
         match session.execute(&format!("CREATE DATABASE {DATABASE}")) {
             Err(WireError::Server { code, .. }) if code == wire::DUPLICATE_DATABASE => Ok(()),
             other => other,
+        }?;
+        Session::connect(socket_dir, DATABASE).map(|session| self.count_statements(session))
+    }
+
+    /// Without it all goes on, and `perf-check` says what is missing.
+    fn count_statements(&self, mut session: Session) {
+        let counts = self.ground.as_ref().is_some_and(|ground| ground.binaries.has_module(COUNTS_STATEMENTS));
+        if counts && let Err(error) = session.execute(&format!("CREATE EXTENSION IF NOT EXISTS {COUNTS_STATEMENTS}")) {
+            tracing::debug!(%error, "statements are not counted");
         }
     }
 }
@@ -216,6 +231,9 @@ impl Service for Server {
         };
         for setting in SETTINGS.iter().chain(tuned) {
             command.args(["-c", setting]);
+        }
+        if ground.binaries.has_module(COUNTS_STATEMENTS) {
+            command.arg("-c").arg(format!("shared_preload_libraries={COUNTS_STATEMENTS}"));
         }
         command.arg("-c").arg(format!("cluster_name={}", cluster::mark(&self.data)));
         command.arg("-c").arg(format!("unix_socket_directories={}", ground.socket_dir.display()));

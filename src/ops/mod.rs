@@ -1,14 +1,17 @@
 //! The commands of the command line: each runs once, prints what came of it, and ends.
 
 pub mod backtest;
+pub mod export;
 pub mod generate;
 pub mod health;
 pub mod import;
 pub mod keys;
 pub mod migrate;
 pub mod openapi;
+pub mod perf_check;
 pub mod projections;
 pub mod rebuild;
+pub mod restore;
 pub mod serve;
 pub mod verify;
 
@@ -19,6 +22,8 @@ use crate::access::keys::NoRandomBytes;
 use crate::access::keys::store::KeyError;
 use crate::app::AppError;
 use crate::backtest::BacktestError;
+use crate::backup::export::ExportError;
+use crate::backup::restore::RestoreError;
 use crate::config::Store;
 use crate::databases::{Databases, Purpose};
 use crate::embedded::EmbeddedError;
@@ -27,6 +32,7 @@ use crate::policies::PoliciesError;
 use crate::replay::ReplayError;
 use crate::servers::Servers;
 use crate::store::migrate::migrate;
+use crate::store::restored::is_under_way;
 use crate::verify::VerifyError;
 
 /// Prints for whoever reads; that nobody does is no failure.
@@ -41,6 +47,8 @@ pub(crate) enum Schema {
     Migrate,
     /// Nothing: it only looks.
     AsItIs,
+    /// Brings it up to date, and goes on where a restore has not come to its end.
+    Restore,
 }
 
 /// Works on the databases of `DATABASE_URL`, of a running service, or of a private server that is started for it.
@@ -66,8 +74,11 @@ async fn connect_and<T>(
     let (log, read_models) = (&servers.database_url, &servers.read_database_url);
     let databases = Databases::connect(log, read_models, &store.pool, Purpose::Command).await;
     let databases = databases.map_err(OpsError::Unreachable)?;
-    if schema == Schema::Migrate {
+    if schema != Schema::AsItIs {
         migrate(&databases.log, &databases.read_models).await?;
+    }
+    if schema != Schema::Restore && is_under_way(&databases.log).await? {
+        return Err(OpsError::Restoring);
     }
     let outcome = work(&databases).await?;
     databases.close().await;
@@ -149,6 +160,18 @@ pub enum OpsError {
     /// No key could be drawn.
     #[error(transparent)]
     Random(#[from] NoRandomBytes),
+    /// The log could not be exported.
+    #[error(transparent)]
+    Export(#[from] ExportError),
+    /// The log could not be restored.
+    #[error("the log was not restored")]
+    Restore(#[source] RestoreError),
+    /// Half a log is no log.
+    #[error("a restore into this store has not come to its end; run it again to go on where it stopped")]
+    Restoring,
+    /// A database is in trouble.
+    #[error("{0} findings want looking at")]
+    Performance(usize),
     /// Something could not be written as JSON.
     #[error("the answer could not be written as JSON")]
     Json(#[from] serde_json::Error),

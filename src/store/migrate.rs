@@ -13,8 +13,10 @@ use sqlx::{Connection, Executor, PgPool};
 
 use crate::starting::pause;
 
-static LOG: Migrator = sqlx::migrate!("migrations/log");
-static READ_MODELS: Migrator = sqlx::migrate!("migrations/read");
+/// The log's.
+pub(crate) static LOG: Migrator = sqlx::migrate!("migrations/log");
+/// The read models'.
+pub(crate) static READ_MODELS: Migrator = sqlx::migrate!("migrations/read");
 
 /// PostgreSQL's codes for a lock that could not be had in time, and for one that two waited for crosswise.
 const NOT_NOW: [&str; 2] = ["55P03", "40P01"];

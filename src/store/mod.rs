@@ -5,6 +5,7 @@
 //! [`repository`] is the seam at which the log does better while loads stay on the library.
 
 pub mod append;
+pub mod beside;
 pub mod gap;
 pub mod idempotency;
 pub mod ids;
@@ -12,6 +13,7 @@ pub mod migrate;
 pub mod numbers;
 pub mod reader;
 pub mod repository;
+pub mod restored;
 pub mod settled;
 pub mod tail;
 

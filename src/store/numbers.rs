@@ -9,9 +9,12 @@ use aggregates::customer::{Customer, CustomerEvent};
 use aggregates::event::LendingEvent;
 use aggregates::ids::CustomerId;
 use cqrs_es::Aggregate;
+use projections::rebuilds::Range;
 use serde_json::value::RawValue;
 use sqlx::types::Json;
 use sqlx::{FromRow, PgConnection, PgPool};
+
+use super::reader::Entry;
 
 /// The events that say which number a customer has.
 const TELLING: [&str; 3] = ["CustomerRegistered", "CustomerImported", "PhoneNumberChanged"];
@@ -52,6 +55,26 @@ impl std::fmt::Display for NumberFault {
     }
 }
 
+/// An event that gives a customer a phone number must say which one, to this build too.
+///
+/// # Errors
+/// [`Untold`].
+pub fn must_tell(event: &Entry) -> Result<(), Untold> {
+    if event.aggregate_type != Customer::TYPE || !TELLING.contains(&event.event_type.as_str()) {
+        return Ok(());
+    }
+    let Entry { event_type, event_version, payload, .. } = event.clone();
+    Telling { event_type, event_version, payload }.number().map(drop).ok_or(Untold { position: event.position })
+}
+
+/// An event from which the number of its customer cannot be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the event at position {position} gives a customer a phone number, and this build cannot read it")]
+pub struct Untold {
+    /// Where it is.
+    pub position: i64,
+}
+
 /// The event that says last which number a customer has.
 #[derive(FromRow)]
 struct Telling {
@@ -80,6 +103,37 @@ impl Telling {
         };
         Some(personal.as_str().to_owned())
     }
+}
+
+/// The customers of a range, each with the number that the log says it has, unless that cannot be told.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn told_in(
+    connection: &mut PgConnection,
+    range: Range,
+    up_to: i64,
+) -> Result<Vec<(i64, Option<String>)>, sqlx::Error> {
+    #[derive(FromRow)]
+    struct Told {
+        customer_id: i64,
+        #[sqlx(flatten)]
+        telling: Telling,
+    }
+    let told: Vec<Told> = sqlx::query_as(
+        "select distinct on (customer_id) customer_id, event_type, event_version, payload from events
+         where customer_id > $1 and customer_id <= $2 and position <= $3
+           and aggregate_type = $4 and event_type = any($5)
+         order by customer_id, position desc",
+    )
+    .bind(range.after)
+    .bind(range.to)
+    .bind(up_to)
+    .bind(Customer::TYPE)
+    .bind(TELLING)
+    .fetch_all(connection)
+    .await?;
+    Ok(told.into_iter().map(|told| (told.customer_id, told.telling.number())).collect())
 }
 
 /// Which of these customers have no reservation of their number, their numbers being what was read of the log before.

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use futures::TryStreamExt;
 use projections::rebuilds::Range;
 use projections::{PARTITIONS, Partition, StoredEvent};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sqlx::types::Json;
 use sqlx::{FromRow, PgExecutor, PgPool};
@@ -14,7 +15,7 @@ use sqlx::{FromRow, PgExecutor, PgPool};
 const _: () = assert!(PARTITIONS == 8);
 
 /// An event as it lies in the log, whoever it says it is about: no customer need have such an id.
-#[derive(Debug, Clone, FromRow)]
+#[derive(Debug, Clone, FromRow, Serialize, Deserialize)]
 pub struct Entry {
     /// Its place in the log.
     pub position: i64,

@@ -68,6 +68,10 @@ const OF_THE_ENVIRONMENT: &[&str] = &[
     "RATE_LIMIT_FAILURE",
     "TRUSTED_PROXIES",
     "FORWARDED_HEADER",
+    "RESTORE_LEAVE_UNUSED",
+    "PERF_CHECK_SLOW_MS",
+    "PERF_CHECK_LONG_TRANSACTION",
+    "PERF_CHECK_FAIL_ON",
 ];
 
 /// The program, on nothing that the environment names and without rate limits; killed with the test.
