@@ -141,7 +141,7 @@ async fn a_log_that_tells_everything_tells_nothing_of_anybody() {
     let log = service.log();
     assert!(log.lines().count() > 1000, "the log tells what it can: {} lines", log.lines().count());
     for told in [
-        "\"TRACE\"",
+        "\"DEBUG\"",
         "sqlx::query",
         "insert into events",
         "/v1/customers/{customer_id}",
