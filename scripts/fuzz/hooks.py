@@ -129,6 +129,9 @@ class Bearer:
 
 @schemathesis.hook
 def before_call(context, case, kwargs):
+    for name, value in (case.headers or {}).items():
+        # A number that an earlier answer held is text in a header.
+        case.headers[name] = str(value)
     if case.meta is None or case.meta.generation.mode != GenerationMode.POSITIVE:
         return
     if isinstance(case.body, (dict, list)):
@@ -152,9 +155,6 @@ def before_call(context, case, kwargs):
     for container in (case.query, case.body):
         if isinstance(container, dict) and isinstance(container.get("as_of"), str):
             container["as_of"] = min(container["as_of"], today)
-    for name, value in (case.headers or {}).items():
-        # A number that an earlier answer held is text in a header.
-        case.headers[name] = str(value)
     if case.headers and "Idempotency-Key" in case.headers:
         asked = json.dumps([case.method, path, case.body], default=repr)
         case.headers["Idempotency-Key"] = hashlib.sha256(asked.encode()).hexdigest()
