@@ -21,6 +21,7 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 use tokio::process::Command;
 
 use self::balancer::Balancer;
+use crate::support::keys;
 use crate::support::leases::eventually_leases;
 use crate::support::log::migrated;
 use crate::support::process::{RoleProcess, free_address, program};
@@ -112,6 +113,7 @@ async fn migrate_to_the_next(pool: &PgPool) {
 async fn a_new_version_rolls_out_and_no_request_fails() {
     let config = TestApp::config(&[]).await;
     let pool = migrated(config.store.database_url.as_ref().unwrap()).await;
+    keys::let_in(config.store.database_url.as_ref().unwrap()).await;
     let old = |role| start(&config, Version::Old, role);
     let new = |role| start(&config, Version::New, role);
     let (projectors, relay, apis) = ([old("projector"), old("projector")], old("relay"), [old("api"), old("api")]);

@@ -8,6 +8,7 @@ use reqwest::{Certificate, Client, ClientBuilder, Version};
 
 use super::{rest, sent};
 use crate::support::TestApp;
+use crate::support::keys;
 use crate::support::process::{binary, run};
 use crate::support::servers::scratch_dir;
 use crate::support::wait::eventually;
@@ -125,7 +126,16 @@ async fn a_new_certificate_is_taken_and_a_bad_one_changes_nothing() {
     let client = second.client().build().unwrap();
     let refused = async |times: u8| {
         let line = format!("credit_approval_tls_certificate_changes_total{{outcome=\"refused\"}} {times}\n");
-        client.get(&metrics).send().await.expect("the service answers").text().await.expect("text").contains(&line)
+        client
+            .get(&metrics)
+            .bearer_auth(keys::key().token())
+            .send()
+            .await
+            .expect("the service answers")
+            .text()
+            .await
+            .expect("text")
+            .contains(&line)
     };
     let bad = [
         ("nonsense", second.key.as_str()),

@@ -7,6 +7,7 @@ use reqwest::Method;
 
 use super::{asked, failing};
 use crate::support::client::registration;
+use crate::support::keys;
 use crate::support::leases::{eventually_leases, leases};
 use crate::support::process::{RoleProcess, free_address, program};
 use crate::support::wait::{eventually, eventually_within};
@@ -79,6 +80,7 @@ async fn a_request_under_way_is_answered() {
     let mut process = RoleProcess::spawn(program(&config), &config, "api", &settings);
     let client = Client::new(address);
     eventually("it is ready", async || asked(&client, "ready").await.is_some_and(|answer| answer.status == 200)).await;
+    keys::let_in(config.store.database_url.as_ref().unwrap()).await;
     // Nobody keeps the read models, so it takes its three seconds.
     let slow = client.request(Method::POST, "/register").json(&registration(50_000));
     let slow = tokio::spawn({

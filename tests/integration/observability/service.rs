@@ -12,6 +12,7 @@ use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout};
 
 use crate::support::Client;
+use crate::support::keys;
 use crate::support::process::program;
 use crate::support::servers::scratch_dir;
 use crate::support::wait::{PATIENCE, eventually};
@@ -56,6 +57,7 @@ impl Service {
             }
         };
         let said = tokio::time::timeout(PATIENCE, says).await.expect("the process starts");
+        keys::let_in(config.store.database_url.as_ref().expect("tests name a database")).await;
         Self { child, client: said.parse().ok().map(Client::new), directory, _output: output }
     }
 
