@@ -36,7 +36,7 @@ impl Proxies {
     /// or nothing that can be read, it is the client.
     pub fn client<'a>(&self, peer: Option<IpAddr>, lines: impl DoubleEndedIterator<Item = &'a str>) -> IpAddr {
         let mut client = peer.unwrap_or(NOWHERE).to_canonical();
-        for hop in lines.rev().flat_map(|line| self.from_the_right(line)) {
+        for hop in lines.rev().flat_map(|line| self.last_first(line)) {
             match hop.filter(|_| self.trusts(client)) {
                 Some(address) => client = address,
                 None => break,
@@ -50,7 +50,7 @@ impl Proxies {
     }
 
     /// The addresses of a line, the last one first; `None` where one cannot be read.
-    fn from_the_right(&self, line: &str) -> Vec<Option<IpAddr>> {
+    fn last_first(&self, line: &str) -> Vec<Option<IpAddr>> {
         match self.header {
             ForwardedHeader::XForwardedFor => {
                 let parts = line.rsplit(',').map(str::trim).filter(|part| !part.is_empty());

@@ -10,7 +10,7 @@ use super::subject::Subject;
 use super::windows::Unspent;
 
 /// Callers that a process remembers; beyond them it forgets whom it has not heard of for longest, and asks again when it
-/// does. About 25 MB.
+/// does. About 20 MB.
 pub const MAX_SUBJECTS: usize = SHARDS * MAX_OF_SHARD;
 const SHARDS: usize = 64;
 const MAX_OF_SHARD: usize = 2048;

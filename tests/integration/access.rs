@@ -59,6 +59,7 @@ const MAY: [(&str, &str, &str); 41] = [
     ("GET", "/metrics", "operator auditor"),
     ("GET", "/health/live", "anyone"),
     ("GET", "/health/ready", "anyone"),
+    ("GET", "/health/startup", "anyone"),
     ("GET", "/openapi.json", "anyone"),
     ("GET", "/docs", "anyone"),
 ];

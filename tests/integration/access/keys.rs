@@ -89,7 +89,7 @@ async fn a_revoked_key_ends_in_every_process_within_what_is_believed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_is_replaced_without_a_moment_in_which_none_is_good() {
     let app = soon_forgetting().await;
-    let create = ["create", "--name", "app", "--role", "channel", "--hourly-limit", "9", "--expires-in", "30d"];
+    let create = ["create", "--name", "app", "--role", "channel", "--hourly-limit", "90000", "--expires-in", "30d"];
     let old = keys(&app.config, &create).await;
     let old_client = app.client.showing(text(&old, "key"));
     assert_eq!(old_client.get("/v1/loans").await.status, 200);
@@ -139,7 +139,7 @@ async fn a_key_is_looked_up_once_for_many_requests_and_its_use_is_noted() {
     let client = app.client.showing(&key.token());
     let sent = (0..40).map(|_| {
         let client = client.clone();
-        tokio::spawn(async move { client.get("/v1/projections").await.status })
+        tokio::spawn(async move { client.get("/v1/imports").await.status })
     });
     for answered in sent.collect::<Vec<_>>() {
         assert_eq!(answered.await.unwrap(), 200);

@@ -2,7 +2,7 @@
 
 mod answers;
 mod slow;
-mod tls;
+pub(crate) mod tls;
 
 use std::net::SocketAddr;
 

@@ -72,6 +72,27 @@ async fn over_tls(files: &Files, further: &[&str]) -> TestApp {
     TestApp::start_with(TestApp::config(&arguments).await).await
 }
 
+/// What a service over TLS that takes tokens tells Prometheus, once it has looked at a certificate and an issuer's keys.
+pub(crate) async fn metrics_with_tokens() -> String {
+    let (files, pair) = (Files::new(), Pair::new());
+    files.write(&pair.certificate, &pair.key);
+    let issuer_keys = files.0.join("keys.json");
+    fs::write(&issuer_keys, r#"{"keys": []}"#).expect("the file is written");
+    let issuer_keys = issuer_keys.display().to_string();
+    let tokens = ["--jwt-issuer", "https://id", "--jwt-audience", "credit", "--jwt-jwks-file", &issuer_keys];
+    let app = over_tls(&files, &tokens).await;
+    files.write("nonsense", &pair.key);
+    let (client, url) = (pair.client().build().expect("a client"), format!("https://{}/metrics", app.address()));
+    let text = eventually("both were looked at", async || {
+        let answer = client.get(&url).bearer_auth(keys::key().token()).send().await.expect("the service answers");
+        let text = answer.text().await.expect("text");
+        (text.contains("certificate_changes_total{") && text.contains("jwks_fetches_total{")).then_some(text)
+    })
+    .await;
+    app.stop().await;
+    text
+}
+
 fn url(app: &TestApp) -> String {
     format!("https://{}/health/live", app.address())
 }

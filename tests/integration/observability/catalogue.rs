@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use crate::edge::tls::metrics_with_tokens;
 use crate::support::TestApp;
 use crate::support::client::application;
 use crate::support::metrics::metrics;
@@ -28,7 +29,7 @@ struct Metric {
     labels: BTreeSet<String>,
 }
 
-/// All metrics of a service that has answered a command, a query and a refusal; `None` where there is no NATS to have
+/// All metrics of a service that has answered a command, a query and a refusal, over TLS and for tokens too; `None` where there is no NATS to have
 /// metrics of.
 async fn all_metrics() -> Option<BTreeMap<String, Metric>> {
     let app = TestApp::start().await;
@@ -43,7 +44,9 @@ async fn all_metrics() -> Option<BTreeMap<String, Metric>> {
     })
     .await;
     app.stop().await;
-    Some(read(&text))
+    let mut all = read(&metrics_with_tokens().await);
+    all.append(&mut read(&text));
+    Some(all)
 }
 
 fn read(text: &str) -> BTreeMap<String, Metric> {
