@@ -16,7 +16,7 @@ use tokio::sync::Mutex;
 use super::Failure;
 use crate::bus::Bus;
 use crate::config::{Role, Serve};
-use crate::databases::Databases;
+use crate::databases::{Databases, Requests};
 use crate::store::migrate::{Schema, missing};
 use crate::store::reader::{Pending, pending};
 
@@ -32,10 +32,10 @@ pub struct Checks {
     log: PgPool,
     /// Where the process reads or writes read models.
     read_models: Option<PgPool>,
+    /// Where it answers requests: what refuses them at once, since a database is away, says so here as soon.
+    requests: Option<Requests>,
     /// Where it does nothing but publish: every other work goes on without NATS.
     bus: Option<Bus>,
-    /// Where it answers queries.
-    queries: bool,
     /// How far the read models may lag, in seconds.
     max_lag: Option<i64>,
     last: Mutex<Option<(Instant, Vec<Failure>)>>,
@@ -52,8 +52,8 @@ impl Checks {
         Self {
             log: probe(&databases.log),
             read_models: reads.then(|| probe(&databases.read_models)),
+            requests: queries.then(|| databases.requests.clone()),
             bus: bus.filter(|_| config.roles == [Role::Relay]).cloned(),
-            queries,
             max_lag: (queries && max_lag > 0).then_some(max_lag),
             last: Mutex::default(),
         }
@@ -99,16 +99,21 @@ impl Checks {
     }
 
     async fn look_at_log(&self) -> Result<(), Unfit> {
-        up_to_date(&self.log, Schema::Log).await
+        let looking = up_to_date(&self.log, Schema::Log);
+        match &self.requests {
+            Some(requests) => requests.log.while_there(looking).await,
+            None => looking.await,
+        }
     }
 
     /// Answers how far they have come, where this process's queries are answered from them.
     async fn look_at_read_models(&self) -> Result<Vec<(Projection, Partition, Checkpoint)>, Unfit> {
         let Some(read_models) = &self.read_models else { return Ok(Vec::new()) };
-        up_to_date(read_models, Schema::ReadModels).await?;
-        if !self.queries {
+        let Some(requests) = &self.requests else {
+            up_to_date(read_models, Schema::ReadModels).await?;
             return Ok(Vec::new());
-        }
+        };
+        requests.read_models.while_there(up_to_date(read_models, Schema::ReadModels)).await?;
         let checkpoints = checkpoint::load_all(read_models).await?;
         let unfilled: BTreeSet<&str> = checkpoints
             .iter()

@@ -44,7 +44,7 @@ async fn create(config: &CreateKey) -> Result<(), OpsError> {
         Ok(store::add(&databases.log, &key, &scope).await?)
     })
     .await?;
-    show(&key, &kept, config.json)
+    Ok(show(&key, &kept, config.json)?)
 }
 
 async fn rotate(config: &RotateKey) -> Result<(), OpsError> {
@@ -61,7 +61,7 @@ async fn rotate(config: &RotateKey) -> Result<(), OpsError> {
     Ok(())
 }
 
-fn show(key: &ApiKey, kept: &Kept, json: bool) -> Result<(), OpsError> {
+fn show(key: &ApiKey, kept: &Kept, json: bool) -> Result<(), serde_json::Error> {
     if json {
         say(serde_json::to_string(&Made { key: key.token(), kept })?);
         return Ok(());

@@ -7,6 +7,7 @@ mod resumed;
 mod uploads;
 
 use std::path::Path;
+use std::time::Duration;
 
 use credit_approval::config::{Role, Serve};
 use credit_approval::import::Job;
@@ -20,7 +21,7 @@ use crate::import::{CUSTOMER_HEADERS, LOAN_HEADERS, Scratch, imported, job, run,
 use crate::support::log::empty_log;
 use crate::support::sql::{count, execute, number};
 use crate::support::verified::assert_verified;
-use crate::support::wait::eventually;
+use crate::support::wait::{eventually, eventually_within};
 use crate::support::{Answer, Client, TestApp};
 
 /// A workbook as a part of a form.
@@ -60,8 +61,11 @@ async fn shown(client: &Client, id: i64) -> Value {
 }
 
 /// The import, once it has ended, which it does like that.
+/// The largest import here has a hundred thousand rows, and is read by a build without optimisations.
+const ENDS_WITHIN: Duration = Duration::from_secs(180);
+
 async fn ended(client: &Client, id: i64, state: &str) -> Value {
-    let import = eventually("the import ends", async || {
+    let import = eventually_within("the import ends", ENDS_WITHIN, async || {
         let import = shown(client, id).await;
         let open = import["state"] == "waiting" || import["state"] == "running";
         (!open).then_some(import)

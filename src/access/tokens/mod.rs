@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn a_subject_is_a_short_line() {
-        let of = |subject: Value| json!({ "sub": subject }).as_object().and_then(|claims| subject_len(claims));
+        let of = |subject: Value| json!({ "sub": subject }).as_object().and_then(subject_len);
         fn subject_len(claims: &Map<String, Value>) -> Option<usize> {
             subject(claims).map(str::len)
         }

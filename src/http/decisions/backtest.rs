@@ -13,6 +13,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
+use futures::StreamExt;
 use futures::stream::unfold;
 use projections::decisions::Span;
 use serde::{Deserialize, Serialize};
@@ -126,7 +127,8 @@ pub(super) async fn backtest(
         return Ok(Json(report).into_response());
     }
     let lines = Lines { backtest, _turn: turn, request_id: origin.request_id.unwrap_or_default() };
-    let body = Body::from_stream(unfold(Some(lines), next_line));
+    // Whoever compresses asks once more after the end.
+    let body = Body::from_stream(unfold(Some(lines), next_line).fuse());
     Ok(([(header::CONTENT_TYPE, NDJSON)], body).into_response())
 }
 

@@ -8,6 +8,8 @@ use tower_http::cors::CorsLayer;
 
 /// A smaller answer fits in one packet as it is.
 const COMPRESSED_FROM_BYTES: u16 = 1024;
+/// What comes line by line is to be read as it comes, and not when a compressor has enough of it.
+const LINES: &str = "application/x-ndjson";
 /// So long a browser need not ask again whether it may.
 const ALLOWED_FOR: Duration = Duration::from_secs(3600);
 const METHODS: [Method; 4] = [Method::GET, Method::POST, Method::PATCH, Method::DELETE];
@@ -47,5 +49,6 @@ pub(in crate::http) fn cross_origin(origins: &[HeaderValue]) -> CorsLayer {
 /// Compresses answers for those who ask for it. No answer holds a secret beside what its asker sent, so that their
 /// lengths give nothing away.
 pub(in crate::http) fn compression() -> CompressionLayer<impl Predicate> {
-    CompressionLayer::new().compress_when(SizeAbove::new(COMPRESSED_FROM_BYTES).and(NotForContentType::IMAGES))
+    let as_they_are = NotForContentType::IMAGES.and(NotForContentType::const_new(LINES));
+    CompressionLayer::new().compress_when(SizeAbove::new(COMPRESSED_FROM_BYTES).and(as_they_are))
 }
