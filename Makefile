@@ -28,7 +28,7 @@ setup: ## install what is missing: PostgreSQL, nats-server, a C compiler
 # name others, and then it needs none installed. The last line is a single simple command: make runs it without a shell
 # between, so Ctrl-C reaches the service once, make waits for its clean stop, and adds nothing of its own.
 run: ## build, and serve on http://127.0.0.1:8000 with sample data
-	@WITHOUT_POSTGRES="$${DATABASE_URL:-$${WITHOUT_POSTGRES:-}}" WITHOUT_NATS="$${NATS_URL:-$${WITHOUT_NATS:-}}" scripts/setup
+	@WITHOUT_POSTGRES="$${DATABASE_URL:-$${DATABASE_URL_FILE:-$${WITHOUT_POSTGRES:-}}}" WITHOUT_NATS="$${NATS_URL:-$${NATS_URL_FILE:-$${WITHOUT_NATS:-}}}" scripts/setup
 	cargo build --release --bin credit-approval
 	@$(BINARY) serve --sample-data
 

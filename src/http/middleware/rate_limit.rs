@@ -10,6 +10,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use crate::access::Caller;
+use crate::access::authenticator::Identity;
 use crate::http::problem::Problem;
 use crate::limits::{Limits, Standing, Verdict, WINDOW};
 
@@ -23,6 +24,10 @@ pub(in crate::http) fn is_unlimited(path: &str) -> bool {
 
 pub(in crate::http) async fn rate_limit(State(limits): State<Arc<Limits>>, request: Request, next: Next) -> Response {
     let caller = request.extensions().get().cloned().unwrap_or(Caller::Anonymous);
+    // Whose key or token could not be looked up is told so further in, and nobody is charged for it.
+    if matches!(request.extensions().get(), Some(Identity::Undecided)) {
+        return next.run(request).await;
+    }
     let path = request.uri().path();
     // Prometheus comes often. Who only guesses at keys there is counted.
     let is_scrape = path == "/metrics" && caller != Caller::Anonymous;

@@ -21,9 +21,9 @@ struct Told {
 }
 
 impl Received {
-    /// A request whose body tells.
+    /// A request whose body tells. One that is known to its last byte has been received before.
     pub(super) fn of(request: Request) -> (Request, Self) {
-        let received = Self(Arc::new(AtomicBool::new(request.body().is_end_stream())));
+        let received = Self(Arc::new(AtomicBool::new(request.body().size_hint().exact().is_some())));
         let told = received.clone();
         (request.map(|body| Body::new(Told { body, received: told })), received)
     }

@@ -31,7 +31,7 @@ pub(super) async fn metrics(State(api): State<Api>) -> Result<([(HeaderName, &'s
 /// the same, then most of all.
 async fn standing(api: &Api) -> Result<Standing, sqlx::Error> {
     let asking = async {
-        let status = status(&api.replay.log, &api.replay.read_models).await?;
+        let status = status(&api.log, &api.read_models).await?;
         let imports = api.imports.by_state().await?;
         let relay = match &api.relay {
             Some(relay) => relay.lag().await?,

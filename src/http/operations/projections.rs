@@ -33,7 +33,7 @@ struct CustomerRebuilt {
     responses((status = 200, description = "The log and every read model.", body = Status)))]
 pub(super) async fn list(State(api): State<Api>, parameters: Parameters) -> Result<Json<Status>, Problem> {
     parameters.finish()?;
-    let asking = status(&api.replay.log, &api.replay.read_models);
+    let asking = status(&api.log, &api.read_models);
     Ok(Json(api.log.while_there(api.read_models.while_there(asking)).await?))
 }
 

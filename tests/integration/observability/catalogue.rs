@@ -154,8 +154,8 @@ const INTRODUCTION: &str = "# Metrics
 What `GET /metrics` tells Prometheus. Every name begins with `credit_approval_`. A test writes this table from a running
 service, and fails when it is not what stands here; `make metrics` writes it anew. What a process does not do it does
 not tell: without a NATS nothing of one, without a role nothing of its work. Counters and histograms are of the process
-that is asked. The gauges of `log`, `projection`, `imports` and `relay_lag` are of all of them: whichever is asked reads
-them from the databases.
+that is asked. The gauges of `log`, `projection`, `imports` and `relay_lag` are of all of them: any process with the
+API reads them from the databases, and tells them, with `databases_answer`, on the API's port only.
 
 | metric | type | labels | what it says |
 | --- | --- | --- | --- |
