@@ -16,7 +16,8 @@ use crate::http::Api;
 use crate::http::problem::Problem;
 
 /// Whoever looks after the service is let in always; and so is who asks for what is in memory.
-const FREE: [&str; 4] = ["/metrics", "/openapi.json", "/docs", "/docs/{file}"];
+const FREE: [&str; 6] =
+    ["/metrics", "/openapi.json", "/docs", "/docs/{file}", "/v1/policies", "/v1/policies/{policy_id}"];
 const HEALTH: &str = "/health/";
 /// What reads much.
 const HEAVY: [&str; 5] = [
