@@ -209,7 +209,7 @@ impl Wiring<'_> {
             self.workers.spawn(|stop| self.wake.clone().listen(bus.clone(), stop));
         }
         self.databases.register(&self.metrics);
-        let mut breakers = self.databases.requests.breakers().to_vec();
+        let mut breakers = self.databases.requests.breakers();
         breakers.extend(self.bus.iter().flat_map(|bus| bus.breakers()));
         breaker::register(&self.metrics, breakers);
     }

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures::future::join_all;
 use log::LevelFilter;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection};
@@ -57,13 +58,6 @@ pub struct Requests {
     pub log: Connections,
     /// To the read models.
     pub read_models: Connections,
-    guards: Arc<Guards>,
-}
-
-/// What looks after requests' connections.
-struct Guards {
-    log: (Watched, PgConnectOptions),
-    read_models: (Watched, PgConnectOptions),
     waits: Waits,
 }
 
@@ -168,7 +162,7 @@ impl Databases {
             ("read_models_workers", self.read_models.clone()),
             ("replays", self.replays.clone()),
         ];
-        metrics::register(metrics, pools, &self.requests.guards.waits);
+        metrics::register(metrics, pools, &self.requests.waits);
     }
 
     /// Closes both, waiting for connections that are in use.
@@ -190,38 +184,37 @@ impl Requests {
             doubt: Arc::default(),
             waits: waits.get_or_create(&OfPool { pool }).clone(),
         };
-        let guards = Guards {
-            log: (watched("postgres_log", "log"), log.clone()),
-            read_models: (watched("postgres_read_models", "read_models"), read_models.clone()),
-            waits: waits.clone(),
-        };
+        let (of_log, of_read_models) = (watched("postgres_log", "log"), watched("postgres_read_models", "read_models"));
         let limited = |options: PgConnectOptions| options.options(idle_limit(pool)).options(time_limits(pool));
         let trusting =
             |doubt: &Arc<Doubt>| doubting(trusting(bounded(pool).max_connections(pool.connections), doubt), doubt);
-        let log_pool = trusting(&guards.log.0.doubt).connect_lazy_with(limited(log));
-        let read_models_pool = looking(trusting(&guards.read_models.0.doubt), lives);
+        let log_pool = trusting(&of_log.doubt).connect_lazy_with(limited(log));
+        let read_models_pool = looking(trusting(&of_read_models.doubt), lives);
         let read_models_pool = read_models_pool.connect_lazy_with(limited(read_models));
         Self {
-            log: Connections::watched(log_pool, guards.log.0.clone()),
-            read_models: Connections::watched(read_models_pool, guards.read_models.0.clone()),
-            guards: Arc::new(guards),
+            log: Connections::watched(log_pool, of_log),
+            read_models: Connections::watched(read_models_pool, of_read_models),
+            waits,
         }
     }
 
     /// The breakers that requests meet.
     #[must_use]
-    pub fn breakers(&self) -> [Breaker; 2] {
-        [&self.guards.log, &self.guards.read_models].map(|(watched, _)| watched.breaker.clone())
+    pub fn breakers(&self) -> Vec<Breaker> {
+        self.guards().map(|(_, watched)| watched.breaker.clone()).collect()
     }
 
     /// Looks whether both databases answer, until stopped.
     pub async fn watch(self, stop: CancellationToken) {
-        let [log, read_models] = [&self.guards.log, &self.guards.read_models].map(|(watched, options)| Sentry {
-            options: options.clone(),
-            breaker: watched.breaker.clone(),
-            doubt: Arc::clone(&watched.doubt),
+        let sentries = self.guards().map(|(connections, Watched { breaker, doubt, .. })| {
+            let options = connections.connect_options().as_ref().clone();
+            Sentry { options, breaker: breaker.clone(), doubt: Arc::clone(doubt) }.watch(stop.clone())
         });
-        tokio::join!(log.watch(stop.clone()), read_models.watch(stop));
+        join_all(sentries).await;
+    }
+
+    fn guards(&self) -> impl Iterator<Item = (&Connections, &Watched)> {
+        [&self.log, &self.read_models].into_iter().filter_map(|connections| Some((connections, connections.guard()?)))
     }
 }
 

@@ -10,7 +10,7 @@ mod kept;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use projections::{PARTITIONS, Partition, Projection, checkpoint, workers};
+use projections::{Partition, Projection, SLOTS, checkpoint, slot_index, workers};
 use sqlx::PgPool;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
@@ -21,7 +21,6 @@ use crate::store::tail::settled_head;
 
 use self::kept::Kept;
 
-const SLOTS: usize = Projection::ALL.len() * PARTITIONS as usize;
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 const LOOK_AT_WORKERS_EVERY: Duration = Duration::from_secs(1);
 const SETTLE_WITHIN: Duration = Duration::from_secs(2);
@@ -77,7 +76,7 @@ impl Progress {
     }
 
     fn slot(&self, projection: Projection, partition: Partition) -> &watch::Sender<Reached> {
-        &self.slots[projection.index() * usize::from(PARTITIONS) + partition.index()]
+        &self.slots[slot_index((projection, partition))]
     }
 
     /// How far a worker has come, as far as this process knows.

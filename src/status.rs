@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use projections::checkpoint::{self, Checkpoint};
 use projections::rebuilds::{self, Phase, Rebuild};
 use projections::workers::{self, Heard};
-use projections::{PARTITIONS, Partition, Projection, parked};
+use projections::{PARTITIONS, Partition, Projection, Slot, parked, slots};
 use serde::{Serialize, Serializer};
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -247,8 +247,6 @@ impl From<Rebuild> for RebuildStatus {
     }
 }
 
-type Slot = (Projection, Partition);
-
 /// What a slot has not applied.
 #[derive(Debug, Clone, Copy, Default)]
 struct Lag {
@@ -346,10 +344,7 @@ async fn lags(
     checkpoints: &HashMap<Slot, Checkpoint>,
     head: i64,
 ) -> Result<HashMap<Slot, Lag>, sqlx::Error> {
-    let slots: Vec<Slot> = Projection::ALL
-        .into_iter()
-        .flat_map(|projection| Partition::all().map(move |partition| (projection, partition)))
-        .collect();
+    let slots: Vec<Slot> = slots().collect();
     let places: Vec<(Partition, i64)> =
         slots.iter().map(|slot| (slot.1, checkpoints.get(slot).map_or(0, |held| held.position))).collect();
     let pending = pending(log, &places, COUNTED_EVENTS).await?;

@@ -13,6 +13,9 @@ create table api_keys (
 
     -- The key that this one replaces.
     replaces      text        references api_keys (id),
+    -- The first of the keys that came to this one by being replaced: what its holder has asked for, and how often, is
+    -- remembered under it.
+    holder        text        not null collate "C",
 
     created_at    timestamptz not null default clock_timestamp(),
     expires_at    timestamptz,

@@ -25,6 +25,7 @@ pub mod rebuilds;
 pub mod replace;
 pub mod replaced;
 pub mod shadow;
+pub mod slot;
 pub mod statement;
 mod target;
 pub mod workers;
@@ -34,6 +35,7 @@ pub use customer::CustomerEvents;
 pub use event::{RecordedEvent, StoredEvent};
 pub use model::FoldError;
 pub use partition::{PARTITIONS, Partition};
+pub use slot::{SLOTS, Slot, slot_index, slots};
 pub use target::Target;
 
 /// The read models.

@@ -12,6 +12,7 @@ use super::keys::ApiKey;
 use super::keys::known::{Allowed, KeyRefusal, KnownKeys, Verdict};
 use super::tokens::{Judged, TokenRefusal, Tokens};
 use super::{Caller, Roles};
+use crate::databases::connections::is_away;
 
 /// What is known of who sent a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,15 +118,20 @@ impl Authenticator {
         let Verdict { judged, is_fresh } = match self.keys.judge(&key).await {
             Ok(verdict) => verdict,
             Err(error) => {
-                tracing::error!(%error, "an API key could not be looked up");
+                // That the database is away was told once, when it went.
+                if is_away(&*error) {
+                    tracing::debug!(%error, "an API key was not looked up");
+                } else {
+                    tracing::error!(%error, "an API key could not be looked up");
+                }
                 return Identity::Undecided;
             }
         };
         let source = if is_fresh { "database" } else { "cache" };
         self.lookups.get_or_create(&Lookup { source }).inc();
         match judged {
-            Ok(Allowed { roles, hourly_limit }) => {
-                Identity::Known(Caller::Key { id: key.id().to_string(), hourly_limit }, roles)
+            Ok(Allowed { roles, holder, hourly_limit }) => {
+                Identity::Known(Caller::Key { id: key.id().to_string(), holder, hourly_limit }, roles)
             }
             Err(refusal) => Identity::Rejected(refusal.into()),
         }

@@ -4,7 +4,6 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use aggregates::Invalid;
 use sqlx::PgPool;
 
 use super::Roles;
@@ -12,7 +11,6 @@ use super::keys::store::{Scope, add, is_empty};
 use super::keys::{ApiKey, KeyName, NoRandomBytes};
 
 const FILE: &str = "operator.key";
-const NAME: &str = "first key of this data directory";
 
 /// Why there is no first key.
 #[derive(Debug, thiserror::Error)]
@@ -32,9 +30,6 @@ pub enum FirstKeyError {
     /// The database refused or did not answer.
     #[error("the keys' table did not answer")]
     Store(#[from] sqlx::Error),
-    /// Never: the name is a constant.
-    #[error("the first key's name is none: {0}")]
-    Name(Invalid),
 }
 
 /// Makes a key with every role and writes it into the directory, readable by its owner alone, where no key was ever made.
@@ -46,10 +41,10 @@ pub async fn ensure(log: &PgPool, data_dir: &Path) -> Result<Option<PathBuf>, Fi
     let path = data_dir.join(FILE);
     if is_empty(log).await? {
         let key = ApiKey::draw()?;
-        let name = KeyName::try_from(NAME).map_err(FirstKeyError::Name)?;
         // The file first: a key that nobody has would keep the next start from making one.
         write(&path, &key.token()).map_err(|source| FirstKeyError::Write { path: path.clone(), source })?;
-        add(log, &key, &Scope { name, roles: Roles::ALL, hourly_limit: None, expires_at: None }).await?;
+        add(log, &key, &Scope { name: KeyName::first(), roles: Roles::ALL, hourly_limit: None, expires_at: None })
+            .await?;
     }
     Ok(path.is_file().then_some(path))
 }

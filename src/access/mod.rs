@@ -116,6 +116,8 @@ pub enum Caller {
     Key {
         /// The key's public part.
         id: String,
+        /// Of the first of the keys that came to this one by being replaced: whoever holds them is one caller.
+        holder: String,
         /// Requests an hour that this key may send, where it has a limit of its own; 0 is no limit.
         hourly_limit: Option<u32>,
     },
@@ -128,7 +130,19 @@ pub enum Caller {
     },
 }
 
-/// As the log and what is remembered of requests name the caller. No two callers have the same name.
+impl Caller {
+    /// The caller by a name that stays when a key is replaced: what a caller has asked for, and how often, is theirs under
+    /// each of their keys.
+    #[must_use]
+    pub fn holder(&self) -> String {
+        match self {
+            Self::Key { holder, .. } => format!("key:{holder}"),
+            Self::Anonymous | Self::Token { .. } => self.to_string(),
+        }
+    }
+}
+
+/// As the log names the caller: by the very key. No two callers have the same name.
 impl fmt::Display for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -165,7 +179,7 @@ mod tests {
 
     #[test]
     fn callers_have_names_of_their_own() {
-        let key = |id: &str| Caller::Key { id: id.to_owned(), hourly_limit: Some(7) };
+        let key = |id: &str| Caller::Key { id: id.to_owned(), holder: "1".to_owned(), hourly_limit: Some(7) };
         let token = |subject: &str| Caller::Token { issuer: "https://id".to_owned(), subject: subject.to_owned() };
         assert_eq!(Caller::Anonymous.to_string(), "anonymous");
         assert_eq!(key("0a").to_string(), "key:0a");

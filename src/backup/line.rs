@@ -82,15 +82,9 @@ impl Line {
     }
 }
 
-/// A checksum as the trailer says it.
-#[must_use]
-pub fn hexadecimal(digest: &[u8]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Line, hexadecimal};
+    use super::Line;
 
     #[test]
     fn a_payload_stays_as_it_was_written_but_for_line_breaks() {
@@ -110,10 +104,5 @@ mod tests {
         for text in ["", "{}", "[]", r#"{"event":{}}"#, r#"{"other":{}}"#, r#"{"answer":{}} {}"#] {
             assert!(Line::decode(text.as_bytes()).is_err(), "{text}");
         }
-    }
-
-    #[test]
-    fn checksums_are_hexadecimal() {
-        assert_eq!(hexadecimal(&[0, 15, 255]), "000fff");
     }
 }

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::compression::Compression;
 use super::export::ExportError;
-use super::line::{FORMAT_VERSION, Header, Line, Trailer, hexadecimal};
+use super::line::{FORMAT_VERSION, Header, Line, Trailer};
 
 /// Where to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -126,7 +126,7 @@ impl Output {
 
     /// Writes the trailer and gives the file its name, once all of it is on disk.
     pub(super) fn finish(mut self) -> Result<Trailer, ExportError> {
-        let trailer = Trailer { lines: self.lines, sha256: hexadecimal(&self.digest.clone().finalize()) };
+        let trailer = Trailer { lines: self.lines, sha256: format!("{:x}", self.digest.clone().finalize()) };
         let line = Line::Trailer(trailer.clone()).encode().map_err(ExportError::Encode)?;
         self.put(&line)?;
         match &self.place {
@@ -175,7 +175,7 @@ impl Standing {
 
 /// What a file is called until it is whole.
 #[must_use]
-pub fn partial_of(path: &Path) -> PathBuf {
+fn partial_of(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".partial");
     PathBuf::from(name)

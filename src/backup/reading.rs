@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use super::compression::Compression;
-use super::line::{FORMAT_VERSION, Header, Line, MAX_LINE_BYTES, Trailer, hexadecimal};
+use super::line::{FORMAT_VERSION, Header, Line, MAX_LINE_BYTES, Trailer};
 use crate::store::beside::Counters;
 use crate::store::numbers::{Untold, must_tell};
 
@@ -231,7 +231,7 @@ impl Reading {
         let before = self.lines - 1;
         must_agree("lines", before.into(), trailer.lines.into())?;
         must_agree("events", self.events.into(), self.header.events.into())?;
-        if hexadecimal(&self.digest.clone().finalize()) != trailer.sha256 {
+        if format!("{:x}", self.digest.clone().finalize()) != trailer.sha256 {
             return Err(ReadError::Checksum);
         }
         // What unpacks checks its own checksums when it comes to the end.

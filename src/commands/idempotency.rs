@@ -2,8 +2,9 @@
 //!
 //! The answer is appended with the events, in one statement, under the key as its primary key: an effect without its
 //! key, or a key without its effect, cannot exist, and of two processes with the same request the second appends
-//! nothing and answers as the first did. A key is its caller's own: the same one from somebody else is another. What this process runs right now is known besides, so that an impatient
-//! client is told at once; the guarantee does not rest on it.
+//! nothing and answers as the first did. A key is its caller's own: the same one from somebody else is another. What this
+//! process runs right now is known besides, so that an impatient client is told at once; the guarantee does not rest on
+//! it.
 //!
 //! Only what took effect is remembered. A refusal (no such customer, the phone number is taken) and a failure leave
 //! nothing behind, so the same request is judged anew. A declined application is an event like any other: it is
@@ -51,9 +52,9 @@ impl IdempotencyKey {
         let stored = match caller {
             Caller::Anonymous => sent.to_owned(),
             // A key has no space in it, so no two callers' keys come to the same text.
-            Caller::Key { .. } | Caller::Token { .. } => format!("{caller} {sent}"),
+            Caller::Key { .. } | Caller::Token { .. } => format!("{} {sent}", caller.holder()),
         };
-        Ok(Self { caller: caller.to_string(), sent: sent.to_owned(), stored })
+        Ok(Self { caller: caller.holder(), sent: sent.to_owned(), stored })
     }
 
     /// Whose it is, by name.
@@ -210,15 +211,19 @@ mod tests {
 
     #[test]
     fn each_caller_has_keys_of_its_own() {
-        let by_key = |id: &str| Caller::Key { id: id.to_owned(), hourly_limit: None };
+        let by_key = |holder: &str| Caller::Key { id: "7".to_owned(), holder: holder.to_owned(), hourly_limit: None };
         let by_token = |subject: &str| Caller::Token { issuer: "https://id".to_owned(), subject: subject.to_owned() };
         let callers = [Caller::Anonymous, by_key("1"), by_key("2"), by_token("1"), by_token("1 x"), by_token("x")];
         let keys = callers.map(|caller| IdempotencyKey::new(&caller, "one").unwrap());
         let stored: HashSet<_> = keys.iter().map(IdempotencyKey::stored).collect();
         assert_eq!(stored.len(), keys.len());
         assert_eq!(keys[0].stored(), "one", "as before callers were told apart");
-        let limited = Caller::Key { id: "1".to_owned(), hourly_limit: Some(7) };
-        assert_eq!(IdempotencyKey::new(&limited, "one").unwrap(), keys[1], "a limit makes nobody another caller");
+        let limited = Caller::Key { id: "8".to_owned(), holder: "1".to_owned(), hourly_limit: Some(7) };
+        assert_eq!(
+            IdempotencyKey::new(&limited, "one").unwrap(),
+            keys[1],
+            "nobody is another caller for a limit, or for another key"
+        );
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Who may use the API: the options of `serve`, and those of `keys`.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -188,14 +188,18 @@ fn issuer(text: &str) -> Result<String, String> {
     if fits { Ok(text.to_owned()) } else { Err("must be 1 to 200 visible ASCII characters".to_owned()) }
 }
 
+/// Whether the host of a URL is this machine.
+pub(crate) fn is_loopback(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
 fn jwks_url(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|error| error.to_string())?;
     let host = url.host_str().unwrap_or_default();
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
-    let is_local = host == "localhost" || address.is_ok_and(|address| address.is_loopback());
     match url.scheme() {
         "https" if !host.is_empty() => Ok(url),
-        "http" if is_local => Ok(url),
+        "http" if is_loopback(host) => Ok(url),
         _ => Err("must be an https URL, or http on a loopback address".to_owned()),
     }
 }

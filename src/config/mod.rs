@@ -23,6 +23,7 @@ mod telemetry;
 
 use clap::{Parser, Subcommand};
 
+pub(crate) use access::is_loopback;
 pub use access::{Access, AnonymousOriginals, CreateKey, Keys, KeysCommand, ListKeys, RevokeKey, RotateKey};
 pub use backup::{Export, Restore};
 pub use cache::Cache;

@@ -136,6 +136,11 @@ impl Connections {
         Self { pool, watched: Some(watched) }
     }
 
+    /// What watches over it.
+    pub(super) const fn guard(&self) -> Option<&Watched> {
+        self.watched.as_ref()
+    }
+
     /// Whether the database is known to be away.
     #[must_use]
     pub fn is_away(&self) -> bool {

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use projections::checkpoint::{self, Checkpoint};
-use projections::{Partition, Projection};
+use projections::{Partition, Projection, slots};
 use sqlx::PgPool;
 use sqlx::migrate::MigrateError;
 use sqlx::postgres::PgPoolOptions;
@@ -45,9 +45,8 @@ impl Checks {
     /// Those of a process with that configuration.
     #[must_use]
     pub fn of(config: &Serve, databases: &Databases, bus: Option<&Bus>) -> Self {
-        let has = |role| config.roles.contains(&role);
-        let queries = has(Role::Api);
-        let reads = queries || has(Role::Projector);
+        let queries = config.has(Role::Api);
+        let reads = queries || config.has(Role::Projector);
         let max_lag = i64::from(config.lifecycle.ready_max_lag);
         Self {
             log: probe(&databases.log),
@@ -153,8 +152,7 @@ impl Checks {
 fn every_place(
     checkpoints: &[(Projection, Partition, Checkpoint)],
 ) -> impl Iterator<Item = (Projection, Partition, i64)> {
-    let places = Projection::ALL.into_iter().flat_map(|of| Partition::all().map(move |partition| (of, partition)));
-    places.map(|(projection, partition)| {
+    slots().map(|(projection, partition)| {
         let held = checkpoints.iter().find(|(of, at, _)| (*of, *at) == (projection, partition));
         (projection, partition, held.map_or(0, |(.., checkpoint)| checkpoint.position))
     })

@@ -6,7 +6,7 @@
 use aggregates::Invalid;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
@@ -37,15 +37,26 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
         if !is_json(&request) {
             return Err(Problem::unsupported_media_type());
         }
+        // Before it has come: a body that says so itself and comes slowly holds nobody up.
+        if declared_bytes(request.headers()).is_some_and(|bytes| bytes > MAX_BODY_BYTES as u64) {
+            return Err(too_large());
+        }
         let bytes = Bytes::from_request(request, state).await.map_err(|rejection| match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => {
-                Problem::unreadable_body(rejection.status(), format!("must be at most {MAX_BODY_BYTES} bytes"))
-            }
+            StatusCode::PAYLOAD_TOO_LARGE => too_large(),
             _ if is_too_slow(&rejection) => Problem::too_slow(),
             status => Problem::unreadable_body(status, rejection.body_text()),
         })?;
         Ok(Self(bytes))
     }
+}
+
+/// How long a body is, where its headers say so.
+pub(super) fn declared_bytes(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+fn too_large() -> Problem {
+    Problem::unreadable_body(StatusCode::PAYLOAD_TOO_LARGE, format!("must be at most {MAX_BODY_BYTES} bytes"))
 }
 
 /// Whether the body claims to be JSON; without a claim it is taken for JSON.

@@ -61,7 +61,7 @@ const MAX_BODY_BYTES: usize = 64 * 1024;
 pub struct Api {
     /// Executes commands.
     pub commands: Arc<Commands>,
-    /// The log's connections, for auditors and the health check.
+    /// The log's connections, for auditors, and for how the read models stand.
     pub log: Connections,
     /// Replays read models.
     pub replay: Replay,

@@ -14,13 +14,14 @@ use super::held::Held;
 use super::subjects::Subjects;
 use super::windows::{self, Lease, Wanted};
 use super::{Subject, Verdict};
+use crate::breaker::{Breaker, Limits};
 
 /// Requests that can wait for a lease; more are not checked.
 pub(super) const QUEUE: usize = 4096;
 const BATCH: usize = 256;
 const ANSWER_WITHIN: Duration = Duration::from_millis(500);
-/// After a failure, until it is tried again: nobody waits for a database that did not answer a moment ago.
-const AWAY_FOR: Duration = Duration::from_secs(1);
+/// Nobody waits for a database that did not answer a moment ago.
+const BREAKS: Limits = Limits { failures: 1, cool_down: Duration::from_secs(1) };
 
 /// A request that needs a lease. It hears nothing when none can be had.
 pub(super) struct Ask {
@@ -41,12 +42,12 @@ pub(super) struct Lessor {
     subjects: Arc<Subjects>,
     pool: PgPool,
     counts: Counts,
-    away_until: Option<Instant>,
+    breaker: Breaker,
 }
 
 impl Lessor {
-    pub(super) const fn new(asks: mpsc::Receiver<Ask>, subjects: Arc<Subjects>, pool: PgPool, counts: Counts) -> Self {
-        Self { asks, subjects, pool, counts, away_until: None }
+    pub(super) fn new(asks: mpsc::Receiver<Ask>, subjects: Arc<Subjects>, pool: PgPool, counts: Counts) -> Self {
+        Self { asks, subjects, pool, counts, breaker: Breaker::new("rate_limits", BREAKS) }
     }
 
     /// Answers until stopped.
@@ -62,7 +63,7 @@ impl Lessor {
 
     async fn answer(&mut self, batch: &mut Vec<Ask>) {
         let mut waiting = self.waiting(batch);
-        if waiting.is_empty() || self.away_until.is_some_and(|until| Instant::now() < until) {
+        if waiting.is_empty() || !self.breaker.may_try(Instant::now()) {
             return;
         }
         let wanted: Vec<_> = waiting.iter().map(|(subject, waiting)| self.wanted(*subject, waiting)).collect();
@@ -103,16 +104,13 @@ impl Lessor {
         };
         match leased {
             Ok(leases) => {
-                if self.away_until.take().is_some() {
-                    tracing::info!("rate limits are shared with the other processes again");
-                }
+                self.breaker.succeeded();
                 self.counts.leases.inc_by(leases.len() as u64);
                 leases
             }
             Err(error) => {
-                if self.away_until.replace(Instant::now() + AWAY_FOR).is_none() {
-                    tracing::warn!(%error, "rate limits cannot be shared with the other processes");
-                }
+                self.breaker.failed(Instant::now());
+                tracing::debug!(%error, "rate limits could not be shared with the other processes");
                 self.counts.failures.inc();
                 Vec::new()
             }

@@ -21,7 +21,7 @@ impl Subject {
                 // A network of this size is what one subscriber has: each of its addresses is theirs to use.
                 IpAddr::V6(address) => Self::digest("network", &[&address.octets()[..8]]),
             },
-            Caller::Key { id, .. } => Self::digest("key", &[id.as_bytes()]),
+            Caller::Key { holder, .. } => Self::digest("key", &[holder.as_bytes()]),
             Caller::Token { issuer, subject } => Self::digest("token", &[issuer.as_bytes(), subject.as_bytes()]),
         }
     }
@@ -70,7 +70,10 @@ mod tests {
     }
 
     fn key(id: &str, address: &str, hourly_limit: Option<u32>) -> Subject {
-        Subject::of(&Caller::Key { id: id.to_owned(), hourly_limit }, address.parse().unwrap())
+        Subject::of(
+            &Caller::Key { id: address.to_owned(), holder: id.to_owned(), hourly_limit },
+            address.parse().unwrap(),
+        )
     }
 
     #[test]

@@ -2,12 +2,11 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use aggregates::policy::Policy;
-use indicatif::{ProgressBar, ProgressStyle};
 use projections::decisions::Span;
 
+use super::progress::{bar, show};
 use super::serve::asked_to_stop;
 use super::{OpsError, Schema, say, with_databases};
 use crate::backtest::report::{ByMonth, ByReason, Example, RateChange, RateChanges, Report, Tally};
@@ -17,8 +16,6 @@ use crate::config::{self, DEFAULT_POLICY};
 use crate::databases::Databases;
 use crate::http::number::Number;
 use crate::policies::{Policies, PoliciesError, read_file};
-
-const REDRAW: Duration = Duration::from_millis(200);
 
 /// Takes the recorded decisions again under another policy, and says what would have fallen otherwise.
 ///
@@ -53,15 +50,10 @@ async fn run(databases: &Databases, config: &config::Backtest, policy: Arc<Polic
     let at = |moment: Option<Moment>| moment.map(|moment| moment.at(calendar));
     let span = Span { from: at(config.decided_after), until: at(config.decided_before), customer: config.customer };
     let mut backtest = Backtest::begin(databases.read_models.clone(), policy, span, config.examples).await?;
-    let bar = ProgressBar::new(0);
-    if let Ok(style) = ProgressStyle::with_template("backtest {bar:40} {pos}/{len} decisions, {per_sec}, {eta} left") {
-        bar.set_style(style);
-    }
-    bar.enable_steady_tick(REDRAW);
+    let bar = bar("backtest", "decisions");
     while backtest.step().await? {
         let (done, total) = backtest.progress();
-        bar.set_length(u64::try_from(total).unwrap_or(0));
-        bar.set_position(u64::try_from(done).unwrap_or(0));
+        show(&bar, done, total);
     }
     bar.finish_and_clear();
     Ok(backtest.report())

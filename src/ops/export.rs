@@ -1,18 +1,14 @@
 //! `export`: the log into a file, with a progress bar.
 
 use std::path::Path;
-use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
-
+use super::progress::{bar, show};
 use super::serve::asked_to_stop;
 use super::{OpsError, Schema, say, with_databases};
 use crate::backup::export::{Exported, export as export_log};
 use crate::backup::output::Destination;
 use crate::config;
 use crate::databases::Databases;
-
-const REDRAW: Duration = Duration::from_millis(200);
 
 /// Exports the log of a running service, of `DATABASE_URL`, or of the data directory.
 ///
@@ -49,26 +45,8 @@ fn tell(path: &Path, exported: &Exported) {
 }
 
 async fn run(databases: &Databases, destination: &Destination) -> Result<Exported, OpsError> {
-    let bar = bar("export");
+    let bar = bar("export", "events");
     let exported = export_log(&databases.log, destination, |done, total| show(&bar, done, total)).await?;
     bar.finish_and_clear();
     Ok(exported)
-}
-
-/// A bar of events.
-pub(super) fn bar(what: &str) -> ProgressBar {
-    let bar = ProgressBar::new(0);
-    let template = "{msg:10} {bar:40} {pos}/{len} events, {per_sec}, {eta} left";
-    if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style);
-    }
-    bar.set_message(what.to_owned());
-    bar.enable_steady_tick(REDRAW);
-    bar
-}
-
-/// Shows how far it is.
-pub(super) fn show(bar: &ProgressBar, done: i64, total: i64) {
-    bar.set_length(u64::try_from(total).unwrap_or(0));
-    bar.set_position(u64::try_from(done).unwrap_or(0));
 }

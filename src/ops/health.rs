@@ -1,13 +1,12 @@
 //! `health`: asks a running service, for images that hold nothing to ask with.
 
 use std::error::Error;
-use std::net::IpAddr;
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
 
-use crate::config;
+use crate::config::{self, is_loopback};
 
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
@@ -63,9 +62,4 @@ async fn ask(url: Url, is_loopback: bool) -> reqwest::Result<reqwest::Response> 
         .danger_accept_invalid_certs(is_loopback)
         .build()?;
     client.get(url).send().await
-}
-
-fn is_loopback(host: &str) -> bool {
-    let address: Result<IpAddr, _> = host.trim_start_matches('[').trim_end_matches(']').parse();
-    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }

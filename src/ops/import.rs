@@ -1,9 +1,6 @@
 //! `import`: workbooks into the log, with a progress bar, a summary and a file of what was not taken.
 
-use std::time::Duration;
-
-use indicatif::{ProgressBar, ProgressStyle};
-
+use super::progress::bar;
 use super::serve::asked_to_stop;
 use super::{OpsError, Schema, say, with_databases};
 use crate::commands::BusinessCalendar;
@@ -13,8 +10,6 @@ use crate::import::report::Summary;
 use crate::import::workbook::Source;
 use crate::import::{Job, Stage};
 use crate::store::EventLog;
-
-const REDRAW: Duration = Duration::from_millis(200);
 
 /// Imports workbooks into the log of a running service, of `DATABASE_URL`, or of the data directory.
 ///
@@ -44,7 +39,7 @@ async fn run(config: &config::Import, databases: &Databases) -> Result<Summary, 
         today: BusinessCalendar(config.store.business_utc_offset).today(),
         import: None,
     };
-    let bar = bar();
+    let bar = bar("import", "rows");
     let summary = crate::import::import(&EventLog::new(databases.log.clone()), &job, |stage, rows, expected| {
         bar.set_message(match stage {
             Stage::Checking => "checking",
@@ -57,13 +52,4 @@ async fn run(config: &config::Import, databases: &Databases) -> Result<Summary, 
     .await?;
     bar.finish_and_clear();
     Ok(summary)
-}
-
-fn bar() -> ProgressBar {
-    let bar = ProgressBar::new(0);
-    if let Ok(style) = ProgressStyle::with_template("{msg:10} {bar:40} {pos}/{len} rows, {per_sec}, {eta} left") {
-        bar.set_style(style);
-    }
-    bar.enable_steady_tick(REDRAW);
-    bar
 }

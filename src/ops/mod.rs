@@ -9,6 +9,7 @@ pub mod keys;
 pub mod migrate;
 pub mod openapi;
 pub mod perf_check;
+mod progress;
 pub mod projections;
 pub mod rebuild;
 pub mod restore;
@@ -103,7 +104,7 @@ pub enum OpsError {
     /// A schema could not be brought up to date.
     #[error("the database schema could not be brought up to date")]
     Migrate(#[from] sqlx::migrate::MigrateError),
-    /// There is no such workbook.
+    /// There is no such file.
     #[error("there is no file {}", .0.display())]
     NoFile(PathBuf),
     /// A workbook cannot be read, and nothing was imported.

@@ -1,6 +1,6 @@
 //! `restore`: an export into an empty store, with a progress bar.
 
-use super::export::{bar, show};
+use super::progress::{bar, show};
 use super::serve::asked_to_stop;
 use super::{OpsError, Schema, say, with_databases};
 use crate::backup::restore::{Restored, Stage, restore as restore_log};
@@ -33,7 +33,7 @@ pub async fn restore(config: &config::Restore) -> Result<(), OpsError> {
 }
 
 async fn run(databases: &Databases, config: &config::Restore) -> Result<Restored, OpsError> {
-    let bar = bar("checking");
+    let bar = bar("checking", "events");
     let shown = bar.clone();
     let restored = restore_log(databases, &config.file, config.leave_unused, move |stage, done, total| {
         shown.set_message(match stage {

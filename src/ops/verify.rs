@@ -1,18 +1,14 @@
 //! `verify`: the log against its guarantees, and every read model against a fold of the log.
 
-use std::time::Duration;
-
 use aggregates::policy::Policy;
-use indicatif::{ProgressBar, ProgressStyle};
 
+use super::progress::{self, bar};
 use super::serve::asked_to_stop;
 use super::{OpsError, Schema, say, with_databases};
 use crate::config::{self, DEFAULT_POLICY};
 use crate::databases::Databases;
 use crate::policies::Policies;
 use crate::verify::{Findings, verify as verify_all};
-
-const REDRAW: Duration = Duration::from_millis(200);
 
 /// Verifies the log and the read models of a running service, of `DATABASE_URL`, or of the data directory.
 ///
@@ -32,16 +28,9 @@ pub async fn verify(config: &config::Verify) -> Result<(), OpsError> {
 }
 
 async fn run(databases: &Databases, policies: &[Policy], show: usize) -> Result<Findings, OpsError> {
-    let bar = ProgressBar::new(0);
-    if let Ok(style) = ProgressStyle::with_template("verify {bar:40} {pos}/{len} events, {per_sec}, {eta} left") {
-        bar.set_style(style);
-    }
-    bar.enable_steady_tick(REDRAW);
-    let findings = verify_all(&databases.log, &databases.read_models, policies, show, |done, total| {
-        bar.set_length(u64::try_from(total).unwrap_or(0));
-        bar.set_position(u64::try_from(done).unwrap_or(0));
-    })
-    .await?;
+    let bar = bar("verify", "events");
+    let told = |done, total| progress::show(&bar, done, total);
+    let findings = verify_all(&databases.log, &databases.read_models, policies, show, told).await?;
     bar.finish_and_clear();
     Ok(findings)
 }

@@ -22,6 +22,8 @@ struct Index {
     definition: String,
     /// Those that cover the same.
     twins: Vec<String>,
+    /// Of those, the ones that do what this one does not: a constraint rests on them, or they alone are unique.
+    stronger: Vec<String>,
     is_constraint: bool,
 }
 
@@ -32,7 +34,7 @@ impl Index {
 
     /// What makes this one superfluous: of several, the product's own stays, or the first by name.
     fn twin(&self, is_expected: impl Fn(&str) -> bool) -> Option<&String> {
-        let stays = |twin: &&String| is_expected(twin) || **twin < self.name;
+        let stays = |twin: &&String| is_expected(twin) || self.stronger.contains(*twin) || **twin < self.name;
         if self.is_constraint || is_expected(&self.name) { None } else { self.twins.iter().find(stays) }
     }
 }
@@ -43,17 +45,24 @@ pub(super) async fn findings(examined: &Examined<'_>) -> Result<Vec<Finding>, sq
         "select space.nspname::text as schema, one.relname::text as name, is_on.relname::text as \"table\",
                 indisvalid as is_valid, indisunique as is_unique, pg_relation_size(one.oid) as bytes,
                 coalesce(pg_stat_get_numscans(one.oid), 0) as scans, pg_get_indexdef(one.oid) as definition,
-                array(select other.relname::text from pg_index twin join pg_class other on other.oid = twin.indexrelid
-                      where twin.indrelid = of.indrelid and twin.indexrelid <> of.indexrelid and twin.indisvalid
-                        and twin.indkey::text = of.indkey::text and twin.indclass::text = of.indclass::text
-                        and twin.indoption::text = of.indoption::text
-                        and twin.indexprs::text is not distinct from of.indexprs::text
-                        and twin.indpred::text is not distinct from of.indpred::text
-                        and (twin.indisunique or not of.indisunique)) as twins,
+                coalesce(same.twins, '{}') as twins, coalesce(same.stronger, '{}') as stronger,
                 exists (select from pg_constraint where conindid = of.indexrelid) as is_constraint
          from pg_index of join pg_class one on one.oid = of.indexrelid
               join pg_class is_on on is_on.oid = of.indrelid
               join pg_namespace space on space.oid = one.relnamespace
+              cross join lateral (
+                  select array_agg(other.relname::text) as twins,
+                         array_agg(other.relname::text) filter (
+                             where twin.indisunique and not of.indisunique
+                                or exists (select from pg_constraint where conindid = twin.indexrelid)) as stronger
+                  from pg_index twin join pg_class other on other.oid = twin.indexrelid
+                  where twin.indrelid = of.indrelid and twin.indexrelid <> of.indexrelid and twin.indisvalid
+                    and twin.indkey::text = of.indkey::text and twin.indclass::text = of.indclass::text
+                    and twin.indcollation::text = of.indcollation::text
+                    and twin.indoption::text = of.indoption::text
+                    and twin.indexprs::text is not distinct from of.indexprs::text
+                    and twin.indpred::text is not distinct from of.indpred::text
+                    and (twin.indisunique or not of.indisunique)) same
          where space.nspname not in ('pg_catalog', 'information_schema', 'pg_toast')
            and is_on.relpersistence <> 't'",
     )
@@ -136,6 +145,7 @@ mod tests {
             scans: 1,
             definition: "CREATE INDEX a_b ON public.a USING btree (b)".to_owned(),
             twins: Vec::new(),
+            stronger: Vec::new(),
             is_constraint: false,
         }
     }
@@ -160,6 +170,8 @@ mod tests {
         let twin = |name: &str| Index { twins: vec![name.to_owned()], ..index() };
         assert_eq!(told(twin("a_a"), false), Some(("duplicate_index", Severity::Warning, drop)));
         assert_eq!(told(twin("a_c"), false), None, "that one is told of");
+        let stronger = Index { stronger: vec!["z".to_owned()], ..twin("z") };
+        assert_eq!(told(stronger, false).map(|(code, ..)| code), Some("duplicate_index"), "the other one has to stay");
         assert_eq!(told(twin("a_a"), true), None);
         assert_eq!(told(Index { is_constraint: true, ..twin("a_a") }, false), None);
         let of_the_product = of_index(&twin("z"), |name| name == "z");

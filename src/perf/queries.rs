@@ -1,7 +1,7 @@
 //! Statements: the slowest that PostgreSQL has counted, with their plans, and whether the product's own are still
 //! served by indexes.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use projections::plan::Plan;
 use sqlx::types::Json;
@@ -25,13 +25,14 @@ pub(super) async fn findings(examined: &Examined<'_>, slow_milliseconds: i64) ->
 /// The product's own statements must not read large tables from end to end.
 async fn plans(examined: &Examined<'_>) -> Result<Vec<Finding>, sqlx::Error> {
     let mut asking = examined.ask().await?;
-    let large: BTreeSet<String> =
-        sqlx::query_scalar("select relname::text from pg_class where relkind = 'r' and reltuples >= $1::bigint")
-            .bind(LARGE_ROWS)
-            .fetch_all(&mut *asking)
-            .await?
-            .into_iter()
-            .collect();
+    let large: Vec<(String, String)> = sqlx::query_as(
+        "select relname::text, oid::regclass::text from pg_class where relkind = 'r' and reltuples >= $1::bigint",
+    )
+    .bind(LARGE_ROWS)
+    .fetch_all(&mut *asking)
+    .await?;
+    // A plan names tables without their schemas, and a statement wants them.
+    let large: BTreeMap<_, _> = large.into_iter().collect();
     let mut plans: Vec<(String, Plan)> = Vec::new();
     if examined.has_log {
         for (what, sql) in OF_THE_LOG {
@@ -49,14 +50,14 @@ async fn plans(examined: &Examined<'_>) -> Result<Vec<Finding>, sqlx::Error> {
     asking.rollback().await?;
     let mut findings = Vec::new();
     for (what, plan) in plans {
-        for table in plan.sequential_scans().into_iter().filter(|table| large.contains(table)) {
+        for table in plan.sequential_scans().iter().filter_map(|table| large.get(table)) {
             findings.push(Finding {
                 severity: Severity::Critical,
                 code: "plan_scans",
                 what: format!("whoever asks for {what} reads all of {table}"),
                 why: "each request takes the longer the more rows there are",
                 advice: format!("perf-check --check-indexes says whether an index is missing; else analyze {table};"),
-                subject: table,
+                subject: table.clone(),
                 details: plan.to_string().lines().map(str::to_owned).collect(),
             });
         }
@@ -104,8 +105,8 @@ async fn slow(examined: &Examined<'_>, slow_milliseconds: i64) -> Result<Vec<Fin
         sqlx::query_as(&sql).bind(slow_milliseconds).bind(CALLS_WARNING).bind(SLOWEST).fetch_all(&mut *asking).await?;
     asking.rollback().await?;
     let mut findings = Vec::new();
-    for slow in found {
-        findings.push(of_slow(examined, slow).await?);
+    for (number, slow) in found.into_iter().enumerate() {
+        findings.push(of_slow(examined, number, slow).await?);
     }
     Ok(findings)
 }
@@ -128,10 +129,10 @@ fn not_counted(loaded: bool) -> Finding {
     }
 }
 
-async fn of_slow(examined: &Examined<'_>, slow: Slow) -> Result<Finding, sqlx::Error> {
+async fn of_slow(examined: &Examined<'_>, number: usize, slow: Slow) -> Result<Finding, sqlx::Error> {
     let Slow { query, calls, mean_milliseconds, total_seconds, rows_per_call, parameters } = slow;
     let mut asking = examined.ask().await?;
-    let plan = generic_plan(&mut asking, &query, parameters).await.unwrap_or_default();
+    let plan = generic_plan(&mut asking, number, &query, parameters).await.unwrap_or_default();
     asking.rollback().await?;
     let shortened: String = query.split_whitespace().collect::<Vec<_>>().join(" ");
     let shortened: String = shortened.chars().take(MAX_STATEMENT_CHARACTERS).collect();
@@ -151,13 +152,20 @@ async fn of_slow(examined: &Examined<'_>, slow: Slow) -> Result<Finding, sqlx::E
 
 /// How PostgreSQL would answer a statement whatever its values are; nothing is executed. Not every text that it has
 /// counted can be planned: a type may be told by a value alone.
-async fn generic_plan(asking: &mut PgConnection, query: &str, parameters: i32) -> Result<Vec<String>, sqlx::Error> {
+async fn generic_plan(
+    asking: &mut PgConnection,
+    number: usize,
+    query: &str,
+    parameters: i32,
+) -> Result<Vec<String>, sqlx::Error> {
+    // One that could not be explained stays prepared: the next one needs another name.
+    let name = format!("perf_check_{number}");
     sqlx::query("select set_config('plan_cache_mode', 'force_generic_plan', true)").execute(&mut *asking).await?;
-    sqlx::query(&format!("prepare perf_check as {query}")).persistent(false).execute(&mut *asking).await?;
+    sqlx::query(&format!("prepare {name} as {query}")).persistent(false).execute(&mut *asking).await?;
     let values = vec!["null"; usize::try_from(parameters).unwrap_or(0)].join(", ");
     let values = if values.is_empty() { String::new() } else { format!("({values})") };
-    let explain = format!("explain execute perf_check{values}");
+    let explain = format!("explain execute {name}{values}");
     let plan = sqlx::query_scalar(&explain).persistent(false).fetch_all(&mut *asking).await;
-    sqlx::query("deallocate perf_check").persistent(false).execute(asking).await.ok();
+    sqlx::query(&format!("deallocate {name}")).persistent(false).execute(asking).await.ok();
     plan
 }

@@ -188,12 +188,13 @@ fn severity_of(seconds: i64, critical: i64) -> Severity {
 async fn waiting(examined: &Examined<'_>) -> Result<Vec<Finding>, sqlx::Error> {
     let mut asking = examined.ask().await?;
     let waiting: Vec<(i32, String, i64, Vec<i32>)> = sqlx::query_as(
-        "select pid, coalesce(nullif(application_name, ''), '?'),
-                extract(epoch from clock_timestamp() - coalesce(query_start, state_change))::bigint,
-                pg_blocking_pids(pid)
-         from pg_stat_activity
+        "select activity.pid, coalesce(nullif(application_name, ''), '?'),
+                extract(epoch from clock_timestamp() - waits.since)::bigint, pg_blocking_pids(activity.pid)
+         from pg_stat_activity activity
+              cross join lateral (select min(waitstart) as since from pg_locks
+                                  where pg_locks.pid = activity.pid and not granted) waits
          where datname = current_database() and wait_event_type = 'Lock'
-           and coalesce(query_start, state_change) < clock_timestamp() - $1::bigint * interval '1 second'
+           and waits.since < clock_timestamp() - $1::bigint * interval '1 second'
          order by 3 desc limit 20",
     )
     .bind(WAITS_FOR_LOCK_SECONDS)

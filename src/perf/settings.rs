@@ -11,7 +11,7 @@ struct Setting {
     better: &'static str,
 }
 
-const SETTINGS: [Setting; 12] = [
+const SETTINGS: [Setting; 11] = [
     Setting {
         name: "fsync",
         wrong: "setting = 'off'",
@@ -39,13 +39,6 @@ const SETTINGS: [Setting; 12] = [
         severity: Severity::Critical,
         why: "autovacuum works by these counts, and does nothing without them",
         better: "on",
-    },
-    Setting {
-        name: "idle_in_transaction_session_timeout",
-        wrong: "setting::bigint = 0",
-        severity: Severity::Warning,
-        why: "a client that hangs in a transaction that has appended holds the log back for ever",
-        better: "60s",
     },
     Setting {
         name: "log_error_verbosity",

@@ -8,28 +8,16 @@
 use std::time::{Duration, Instant};
 
 use projections::workers::Heard;
-use projections::{PARTITIONS, Partition, Projection};
+use projections::{Partition, Projection, SLOTS, Slot, slot_index, slots};
 
 /// A worker that was not seen to go round for longer keeps nothing.
 const ALIVE_MILLISECONDS: i64 = 15_000;
 /// For so long nobody must have been seen. A process shows its workers one by one as they begin.
 const UNKEPT_FOR: Duration = Duration::from_secs(3);
-const SLOTS: usize = Projection::ALL.len() * PARTITIONS as usize;
-
-/// A read model's part of a partition.
-type Slot = (Projection, Partition);
 
 /// What was seen of the workers.
 pub(super) struct Kept {
     unkept_since: [Option<Instant>; SLOTS],
-}
-
-fn place((projection, partition): Slot) -> usize {
-    projection.index() * PARTITIONS as usize + partition.index()
-}
-
-fn slots() -> impl Iterator<Item = Slot> {
-    Projection::ALL.into_iter().flat_map(|projection| Partition::all().map(move |partition| (projection, partition)))
 }
 
 impl Kept {
@@ -49,7 +37,7 @@ impl Kept {
         let mut kept = Vec::with_capacity(SLOTS);
         for slot in slots() {
             let is_kept = alive.contains(&slot) || !alive.iter().any(|(_, partition)| *partition == slot.1);
-            let since = &mut self.unkept_since[place(slot)];
+            let since = &mut self.unkept_since[slot_index(slot)];
             *since = if is_kept { None } else { since.or(Some(at)) };
             let for_long = since.is_some_and(|since| at.saturating_duration_since(since) >= UNKEPT_FOR);
             kept.push((slot, !for_long));

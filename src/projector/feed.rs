@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use futures::StreamExt;
+use projections::Slot;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::bus::message::Delivery;
 use crate::bus::publishing::carried;
 use crate::bus::{Bus, BusError};
-
-use super::Slot;
 
 const TRY_AGAIN: Duration = Duration::from_millis(250);
 

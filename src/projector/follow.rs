@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use projections::{PARTITIONS, Partition, StoredEvent};
+use projections::{PARTITIONS, Partition, Slot, StoredEvent, slots};
 use tokio::sync::mpsc::Sender;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::Instant;
@@ -15,7 +15,7 @@ use crate::bus::wake::Follower;
 use crate::store::reader::{last_in_partition, last_positions};
 use crate::store::tail::{LogTail, Tailed, settled_head};
 
-use super::{Projector, Queues, Slot};
+use super::{Projector, Queues};
 
 const LOOK_AT_WORKERS: Duration = Duration::from_millis(250);
 const CONNECT_WITHIN: Duration = Duration::from_secs(1);
@@ -146,7 +146,7 @@ impl<'a> Following<'a> {
         };
         self.last = [start; PARTITIONS as usize];
         // Whatever a worker still lacks, it fetches on hearing how far the log is.
-        self.owed = super::slots().map(|slot| (slot, start)).collect();
+        self.owed = slots().map(|slot| (slot, start)).collect();
         let mut tail = LogTail::new(self.projector.log.clone(), start);
         loop {
             self.settle_debts();

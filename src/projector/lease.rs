@@ -6,11 +6,9 @@
 //! keeps them from applying an event twice: that is the checkpoint, moved under its row's lock in the transaction of the
 //! effect.
 
-use projections::{PARTITIONS, Projection};
+use projections::{Projection, Slot, slot_index, slots};
 use sqlx::postgres::PgConnection;
 use sqlx::{PgPool, Row};
-
-use super::{Slot, slots};
 
 const LEASES: i32 = 0x4353;
 const PRESENCE: i32 = 0x4354;
@@ -23,9 +21,9 @@ pub(crate) struct Leases {
     present: Vec<Projection>,
 }
 
-fn lock_number((projection, partition): Slot) -> i32 {
+fn lock_number(slot: Slot) -> i32 {
     // At most a few dozen slots.
-    i32::try_from(projection.index() * usize::from(PARTITIONS) + partition.index()).unwrap_or(i32::MAX)
+    i32::try_from(slot_index(slot)).unwrap_or(i32::MAX)
 }
 
 impl Leases {

@@ -6,14 +6,13 @@ use std::time::{Instant, SystemTime};
 use chrono::{DateTime, Utc};
 use opentelemetry::trace::SpanKind;
 use opentelemetry::{Context, KeyValue};
-use projections::{Projection, StoredEvent};
+use projections::{Projection, Slot, StoredEvent};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use super::Slot;
 use crate::metrics::buckets::{delay, latency};
 use crate::telemetry::traces::{Later, parent, parent_in};
 

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use projections::workers::{Beat, beat};
-use projections::{Partition, Projection};
+use projections::{Projection, Slot};
 use sqlx::PgPool;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -35,14 +35,6 @@ use self::worker::Worker;
 const LOOK_AFTER_WORKERS: Duration = Duration::from_millis(500);
 const BEAT_EVERY: Duration = Duration::from_secs(2);
 const QUEUE_DELIVERIES: usize = 2000;
-
-/// A worker's place: which read model, which partition.
-pub type Slot = (Projection, Partition);
-
-/// All places there are.
-fn slots() -> impl Iterator<Item = Slot> {
-    Projection::ALL.into_iter().flat_map(|projection| Partition::all().map(move |partition| (projection, partition)))
-}
 
 /// Where the deliveries of the running workers go.
 #[derive(Clone, Default)]

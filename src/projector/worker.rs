@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use projections::apply::{Parkings, park_untried};
 use projections::checkpoint::Attempts;
-use projections::{ApplyError, Partition, Projection, StoredEvent, Target, apply, checkpoint};
+use projections::{ApplyError, Partition, Projection, Slot, StoredEvent, Target, apply, checkpoint};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -20,9 +20,9 @@ use crate::databases::is_unexplained;
 use crate::store::reader::read_partition;
 use crate::store::tail::settled_head;
 
+use super::Projector;
 use super::metrics::{Applying, Carried};
 use super::pulse::Pulse;
-use super::{Projector, Slot};
 
 const BATCH_DELIVERIES: usize = 500;
 const BACKFILL_EVENTS: i64 = 1000;

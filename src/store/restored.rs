@@ -12,7 +12,7 @@ use super::numbers::told_in;
 use super::reader::{Entry, next_customers};
 
 /// The advisory lock, class and number, of the one process that restores.
-pub const RESTORE_LOCK: (i32, i32) = (0x4352, 2);
+const RESTORE_LOCK: (i32, i32) = (0x4352, 2);
 /// Customers whose numbers are reserved at a time have about so many events.
 const NUMBERS_EVENTS: i64 = 20_000;
 
@@ -230,6 +230,7 @@ impl Filling {
     /// # Errors
     /// [`FillError`]; then it stays closed.
     pub async fn finish(self, head: i64, counters: Counters, unused: i64) -> Result<(), FillError> {
+        sqlx::raw_sql("analyze events; analyze phone_numbers; analyze imported_rows").execute(&self.log).await?;
         let mut last = self.log.begin().await?;
         sqlx::raw_sql("set local lock_timeout = '10s'; drop trigger restoring on events").execute(&mut *last).await?;
         go_on_above(&mut last, counters, unused).await?;
@@ -242,7 +243,6 @@ impl Filling {
             return Err(FillError::OutOfTurn);
         }
         last.commit().await?;
-        sqlx::raw_sql("analyze events; analyze phone_numbers; analyze imported_rows").execute(&self.log).await?;
         self.lock.close().await?;
         Ok(())
     }
@@ -264,7 +264,7 @@ async fn start(log: &PgPool, origin: &Origin) -> Result<(), FillError> {
         .execute(&mut *begun)
         .await?;
     sqlx::raw_sql(
-        "create trigger restoring before insert or update or delete on events
+        "create trigger restoring before insert or update or delete or truncate on events
          for each statement execute function refuse_while_restoring()",
     )
     .execute(&mut *begun)

@@ -19,6 +19,7 @@ use crate::support::servers::{scratch_dir, servers};
 use crate::support::sql::execute;
 use crate::support::traffic::traffic;
 use crate::support::verified::assert_verified;
+use crate::support::wait::eventually;
 
 const CUSTOMERS: usize = 40;
 
@@ -187,7 +188,9 @@ async fn killed_with_its_storage_wiped_nats_loses_nothing() {
     let app = own.serve().await;
     for _ in 0..2 {
         traffic(&app.client, CUSTOMERS).await;
-        std::fs::remove_dir_all(own.data.join("nats/jetstream")).unwrap();
+        // It goes on writing meanwhile.
+        let storage = own.data.join("nats/jetstream");
+        eventually("its storage is gone", async || std::fs::remove_dir_all(&storage).is_ok()).await;
         own.signal("-KILL");
         traffic(&app.client, CUSTOMERS).await;
     }

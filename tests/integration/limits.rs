@@ -7,7 +7,7 @@ mod shared;
 
 use credit_approval::config::{ForwardedHeader, RateLimits, Serve, WithoutWindows};
 use credit_approval::http::description;
-use reqwest::{Client, Method, RequestBuilder};
+use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 
 use crate::support::client::registration;
@@ -33,8 +33,7 @@ async fn config(rate_limits: RateLimits) -> Serve {
 
 /// A request of somebody who does not say who it is.
 fn anonymous(app: &TestApp, method: Method, path: &str) -> RequestBuilder {
-    let addressed = app.client.request(method.clone(), path).build().expect("a request");
-    Client::new().request(method, addressed.url().clone())
+    app.client.anonymous().request(method, path)
 }
 
 async fn ask(app: &TestApp) -> Answer {
@@ -77,6 +76,10 @@ async fn every_answer_says_how_the_caller_stands_until_it_is_refused() {
         let answer = app.client.send(anonymous(&app, Method::GET, path)).await;
         assert_eq!((answer.status, answer.header("ratelimit")), (200, ""), "{path}");
     }
+    let scrape = app.client.get("/metrics").await;
+    assert_eq!((scrape.status, scrape.header("ratelimit")), (200, ""));
+    let guess = app.client.send(anonymous(&app, Method::GET, "/metrics")).await;
+    assert_eq!(guess.status, 429, "who shows no key is counted");
     app.stop().await;
 }
 

@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 use credit_approval::config::{Role, Serve};
 use projections::Projection;
+use reqwest::Method;
 use serde_json::json;
 use sqlx::PgPool;
 
 use crate::support::TestApp;
-use crate::support::client::application;
+use crate::support::client::{application, registration};
 use crate::support::leases::leases;
 use crate::support::projections::until_state;
 use crate::support::sql::{count, execute};
@@ -93,6 +94,11 @@ async fn commands_do_not_wait_for_a_read_model_that_nobody_keeps() {
     let newcomer = api.client.register(80_000).await;
     let shown = api.client.get(&format!("/v1/customers/{newcomer}")).await;
     assert_eq!(shown.status, 200, "what is kept is waited for");
+    let written = api.client.post("/register", &registration(80_000)).await;
+    let asked = api.client.request(Method::GET, "/v1/customers");
+    let asked = asked.header("Consistency-Token", written.header("consistency-token"));
+    let asked = tokio::time::timeout(Duration::from_secs(2), api.client.send(asked)).await;
+    assert!(asked.is_err(), "what was promised is waited for, whoever keeps it");
 
     // The workers come, and are waited for again.
     let version = Projection::Loans.version();

@@ -9,15 +9,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::io::{BufReader, Lines};
 use tokio::process::{Child, ChildStdout};
 
 use crate::support::client::{application, registration};
-use crate::support::process::binary;
+use crate::support::process::{binary, listening};
 use crate::support::servers::scratch_dir;
 use crate::support::{Client, TestApp};
-
-const START_WITHIN: Duration = Duration::from_secs(60);
 
 /// A data directory of a test's own, and the directories of the sockets that were opened for it.
 struct Data(PathBuf, Mutex<BTreeSet<PathBuf>>);
@@ -78,21 +76,6 @@ struct Serving {
     client: Client,
     // Held so that the service can go on printing.
     _output: Lines<BufReader<ChildStdout>>,
-}
-
-/// Waits until the service says where it listens.
-async fn listening(child: &mut Child) -> (SocketAddr, Lines<BufReader<ChildStdout>>) {
-    let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
-    let said = async {
-        loop {
-            let line = output.next_line().await.unwrap().expect("the service ended before it listened");
-            if let Some(url) = line.strip_prefix("listening  http://") {
-                return url.parse().unwrap();
-            }
-        }
-    };
-    let address = tokio::time::timeout(START_WITHIN, said).await.expect("the service starts");
-    (address, output)
 }
 
 async fn serve(data: &Data, arguments: &[&str]) -> Serving {

@@ -13,7 +13,6 @@ use std::path::PathBuf;
 
 use credit_approval::config::{Role, Serve};
 use credit_approval::store::migrate::bring_up_to_date;
-use nix::sys::signal::Signal;
 use projections::Projection;
 use projections::rebuilds::{self, Phase};
 use sqlx::PgPool;
@@ -24,6 +23,7 @@ use self::balancer::Balancer;
 use crate::support::keys;
 use crate::support::leases::eventually_leases;
 use crate::support::log::migrated;
+use crate::support::metrics::samples;
 use crate::support::process::{RoleProcess, free_address, program};
 use crate::support::sql::{count, execute};
 use crate::support::traffic::Traffic;
@@ -73,10 +73,7 @@ fn start(config: &Serve, version: Version, role: &str) -> Running {
         ("HTTP_ADDR", http.to_string()),
         ("HEALTH_ADDR", probes.to_string()),
         ("DRAIN_DELAY", DRAIN_SECONDS.to_owned()),
-        ("RATE_LIMIT_ANONYMOUS", "0".to_owned()),
-        ("RATE_LIMIT_AUTHENTICATED", "0".to_owned()),
     ];
-    let settings = settings.each_ref().map(|(name, value)| (*name, value.as_str()));
     let process = RoleProcess::spawn(binary(config, version), config, role, &settings);
     Running { process, http, probes: Client::new(probes) }
 }
@@ -193,10 +190,12 @@ async fn a_relay_that_stops_leaves_its_work_to_the_one_that_stands_by() {
     traffic.goes_on().await;
     first.stop().await;
     traffic.goes_on().await;
-    // Whichever of them relays: the one that is left does now.
-    second.process.signal(Signal::SIGTERM);
-    traffic.goes_on().await;
     traffic.stop().await;
+    eventually("the one that stood by has published all of it", async || {
+        samples(&app.client).await.get("credit_approval_relay_lag_events") == Some(&0.0)
+    })
+    .await;
+    second.stop().await;
     assert_verified(&app.pool().await).await;
     projector.stop().await;
     app.stop().await;

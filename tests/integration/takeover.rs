@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use credit_approval::bus::message::{Delivery, Message};
 use credit_approval::config::{Role, Serve};
+use credit_approval::projector::Projector;
 use credit_approval::projector::worker::Worker;
-use credit_approval::projector::{Projector, Slot};
 use credit_approval::store::reader::last_in_partition;
 use nix::sys::signal::Signal;
-use projections::{PARTITIONS, Partition};
+use projections::{PARTITIONS, Partition, Slot, slots};
 use reqwest::Method;
 use serde_json::Value;
 use sqlx::PgPool;
@@ -27,7 +27,7 @@ use crate::support::process::RoleProcess;
 use crate::support::traffic::{Traffic, write_and_look};
 use crate::support::verified::assert_verified;
 use crate::support::wait::{eventually, eventually_within};
-use crate::support::workers::{projector, slots};
+use crate::support::workers::projector;
 use crate::support::{Client, TestApp};
 
 /// A worker that was not seen for 15 seconds is stalled.

@@ -11,6 +11,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use moka::future::Cache;
 use subtle::ConstantTimeEq;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::store::{Judged, find, note_uses};
@@ -20,6 +21,8 @@ use crate::databases::connections::Connections;
 
 /// Entries, of some hundred bytes each.
 const MAX_CACHED: u64 = 10_000;
+/// Lookups at once: whoever makes keys up leaves most of the connections to everybody else.
+const MAX_LOOKUPS: usize = 4;
 /// Keys whose uses wait to be noted, at most; beyond them a use is not noted.
 const MAX_USED: usize = 10_000;
 const NOTE_EVERY: Duration = Duration::from_secs(30);
@@ -27,15 +30,18 @@ const NOTE_EVERY: Duration = Duration::from_secs(30);
 /// The keys as this process knows them.
 pub struct KnownKeys {
     log: Connections,
+    lookups: Semaphore,
     cache: Cache<KeyId, Option<Arc<Judged>>>,
     used: Mutex<HashMap<KeyId, DateTime<Utc>>>,
 }
 
 /// What a good key allows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Allowed {
     /// What its holder may do.
     pub roles: Roles,
+    /// The id of the first of the keys that came to this one by being replaced.
+    pub holder: String,
     /// Requests an hour, where it has a limit of its own; 0 is no limit.
     pub hourly_limit: Option<u32>,
 }
@@ -68,7 +74,7 @@ impl KnownKeys {
     #[must_use]
     pub fn new(log: Connections, believed_for: Duration) -> Self {
         let cache = Cache::builder().max_capacity(MAX_CACHED).time_to_live(believed_for).build();
-        Self { log, cache, used: Mutex::default() }
+        Self { log, lookups: Semaphore::new(MAX_LOOKUPS), cache, used: Mutex::default() }
     }
 
     /// What a key allows now.
@@ -76,7 +82,11 @@ impl KnownKeys {
     /// # Errors
     /// When the database does not answer, and it is not known what it says.
     pub async fn judge(&self, key: &ApiKey) -> Result<Verdict, Arc<sqlx::Error>> {
-        let looked_up = async { Ok(find(&self.log, key.id()).await?.map(Arc::new)) };
+        let looked_up = async {
+            // Nobody closes it, so there is a turn for each.
+            let _turn = self.lookups.acquire().await;
+            Ok(find(&self.log, key.id()).await?.map(Arc::new))
+        };
         let entry = self.cache.entry_by_ref(key.id()).or_try_insert_with(looked_up).await?;
         let now = Utc::now();
         let judged = entry.value().as_deref().map_or(Err(KeyRefusal::Unknown), |found| allowed(key, found, now));
@@ -125,7 +135,7 @@ fn allowed(key: &ApiKey, found: &Judged, now: DateTime<Utc>) -> Result<Allowed, 
     if found.expires_at.is_some_and(|end| end <= now) {
         return Err(KeyRefusal::Expired);
     }
-    Ok(Allowed { roles: found.roles, hourly_limit: found.hourly_limit })
+    Ok(Allowed { roles: found.roles, holder: found.holder.clone(), hourly_limit: found.hourly_limit })
 }
 
 #[cfg(test)]
@@ -137,15 +147,16 @@ mod tests {
 
     fn stored(key: &ApiKey) -> Judged {
         let roles = Roles::of(&[Role::Channel]);
-        let secret_digest = key.digest().to_vec();
-        Judged { secret_digest, roles, hourly_limit: Some(5), expires_at: None, is_revoked: false }
+        let (secret_digest, holder) = (key.digest().to_vec(), "first".to_owned());
+        Judged { secret_digest, roles, holder, hourly_limit: Some(5), expires_at: None, is_revoked: false }
     }
 
     #[test]
     fn a_key_is_good_with_its_secret_in_its_time() {
         let (key, other, now) = (ApiKey::draw().unwrap(), ApiKey::draw().unwrap(), Utc::now());
         let good = allowed(&key, &stored(&key), now).unwrap();
-        assert_eq!(good, Allowed { roles: Roles::of(&[Role::Channel]), hourly_limit: Some(5) });
+        let roles = Roles::of(&[Role::Channel]);
+        assert_eq!(good, Allowed { roles, holder: "first".to_owned(), hourly_limit: Some(5) });
         assert_eq!(allowed(&key, &stored(&other), now), Err(KeyRefusal::Unknown));
 
         let ends = |at| Judged { expires_at: Some(at), ..stored(&key) };

@@ -119,6 +119,11 @@ impl ApiKey {
 pub struct KeyName(String);
 
 impl KeyName {
+    /// Of the first key of a data directory.
+    pub(super) fn first() -> Self {
+        Self("first key of this data directory".to_owned())
+    }
+
     /// As it was given.
     #[must_use]
     pub fn as_str(&self) -> &str {

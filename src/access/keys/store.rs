@@ -27,7 +27,7 @@ pub struct Scope {
 }
 
 /// A key as it is kept: everything but its secret.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, FromRow)]
 pub struct Kept {
     /// The public part.
     pub id: String,
@@ -35,8 +35,8 @@ pub struct Kept {
     pub name: String,
     /// What its holder may do, by name.
     pub roles: Vec<String>,
-    /// Requests an hour, where it has a limit of its own; 0 is no limit.
-    pub hourly_limit: Option<u32>,
+    /// Requests an hour, where it has a limit of its own; 0 is no limit, and none is below.
+    pub hourly_limit: Option<i32>,
     /// The key that it replaces.
     pub replaces: Option<String>,
     /// Since when.
@@ -80,27 +80,6 @@ pub enum KeyError {
     Store(#[from] sqlx::Error),
 }
 
-#[derive(FromRow)]
-struct Row {
-    id: String,
-    name: String,
-    roles: Vec<String>,
-    hourly_limit: Option<i32>,
-    replaces: Option<String>,
-    created_at: DateTime<Utc>,
-    expires_at: Option<DateTime<Utc>>,
-    revoked_at: Option<DateTime<Utc>>,
-    last_used_at: Option<DateTime<Utc>>,
-}
-
-impl From<Row> for Kept {
-    fn from(row: Row) -> Self {
-        let Row { id, name, roles, hourly_limit, replaces, created_at, expires_at, revoked_at, last_used_at } = row;
-        let hourly_limit = limit(hourly_limit);
-        Self { id, name, roles, hourly_limit, replaces, created_at, expires_at, revoked_at, last_used_at }
-    }
-}
-
 /// The table takes nothing below 0.
 fn limit(column: Option<i32>) -> Option<u32> {
     column.and_then(|limit| u32::try_from(limit).ok())
@@ -121,9 +100,10 @@ async fn insert(
     scope: &Scope,
     replaces: Option<&KeyId>,
 ) -> Result<Kept, sqlx::Error> {
-    let row: Row = sqlx::query_as(&format!(
-        "insert into api_keys (id, secret_digest, name, roles, hourly_limit, expires_at, replaces)
-         values ($1, $2, $3, $4, $5, $6, $7) returning {COLUMNS}"
+    sqlx::query_as(&format!(
+        "insert into api_keys (id, secret_digest, name, roles, hourly_limit, expires_at, replaces, holder)
+         values ($1, $2, $3, $4, $5, $6, $7, coalesce((select holder from api_keys where id = $7), $1))
+         returning {COLUMNS}"
     ))
     .bind(key.id().as_str())
     .bind(&key.digest()[..])
@@ -133,8 +113,7 @@ async fn insert(
     .bind(scope.expires_at)
     .bind(replaces.map(KeyId::as_str))
     .fetch_one(connection)
-    .await?;
-    Ok(row.into())
+    .await
 }
 
 /// Whether there is any key at all, good or not.
@@ -150,7 +129,7 @@ pub async fn is_empty(log: &PgPool) -> Result<bool, sqlx::Error> {
 /// # Errors
 /// When the database does not answer.
 pub async fn list(log: &PgPool, all: bool) -> Result<Vec<Kept>, sqlx::Error> {
-    let rows: Vec<Row> = sqlx::query_as(&format!(
+    sqlx::query_as(&format!(
         "select {COLUMNS} from api_keys
          where $1 or revoked_at is null and (expires_at is null or expires_at > now())
          order by created_at desc, id limit $2"
@@ -158,8 +137,7 @@ pub async fn list(log: &PgPool, all: bool) -> Result<Vec<Kept>, sqlx::Error> {
     .bind(all)
     .bind(MAX_LISTED)
     .fetch_all(log)
-    .await?;
-    Ok(rows.into_iter().map(Kept::from).collect())
+    .await
 }
 
 /// Takes a key back. One that is taken back already stays as it is.
@@ -167,13 +145,13 @@ pub async fn list(log: &PgPool, all: bool) -> Result<Vec<Kept>, sqlx::Error> {
 /// # Errors
 /// [`KeyError::NoSuchKey`]; [`KeyError::Store`].
 pub async fn revoke(log: &PgPool, id: &KeyId) -> Result<Kept, KeyError> {
-    let row: Option<Row> = sqlx::query_as(&format!(
+    let kept: Option<Kept> = sqlx::query_as(&format!(
         "update api_keys set revoked_at = coalesce(revoked_at, clock_timestamp()) where id = $1 returning {COLUMNS}"
     ))
     .bind(id.as_str())
     .fetch_optional(log)
     .await?;
-    row.map(Kept::from).ok_or_else(|| KeyError::NoSuchKey(id.clone()))
+    kept.ok_or_else(|| KeyError::NoSuchKey(id.clone()))
 }
 
 /// Replaces a key by a new one of the same scope; both are good until the grace is over. The new one ends when it is told
@@ -189,11 +167,11 @@ pub async fn rotate(
     expires_at: Option<DateTime<Utc>>,
 ) -> Result<Kept, KeyError> {
     let mut transaction = log.begin().await?;
-    let old: Option<Row> = sqlx::query_as(&format!("select {COLUMNS} from api_keys where id = $1 for update"))
+    let old: Option<Kept> = sqlx::query_as(&format!("select {COLUMNS} from api_keys where id = $1 for update"))
         .bind(id.as_str())
         .fetch_optional(&mut *transaction)
         .await?;
-    let old = Kept::from(old.ok_or_else(|| KeyError::NoSuchKey(id.clone()))?);
+    let old = old.ok_or_else(|| KeyError::NoSuchKey(id.clone()))?;
     let now = Utc::now();
     if old.state(now) != "valid" {
         return Err(KeyError::Ended(id.clone()));
@@ -210,7 +188,7 @@ pub async fn rotate(
     let scope = Scope {
         name: KeyName(old.name),
         roles: roles(&old.roles),
-        hourly_limit: old.hourly_limit.map(HourlyLimit),
+        hourly_limit: limit(old.hourly_limit).map(HourlyLimit),
         expires_at: expires_at.or_else(|| made_for.and_then(|time| now.checked_add_signed(time))),
     };
     let kept = insert(&mut transaction, new, &scope, Some(id)).await?;
@@ -228,6 +206,7 @@ pub async fn rotate(
 pub(super) struct Judged {
     pub(super) secret_digest: Vec<u8>,
     pub(super) roles: Roles,
+    pub(super) holder: String,
     pub(super) hourly_limit: Option<u32>,
     pub(super) expires_at: Option<DateTime<Utc>>,
     pub(super) is_revoked: bool,
@@ -237,6 +216,7 @@ pub(super) struct Judged {
 struct JudgedRow {
     secret_digest: Vec<u8>,
     roles: Vec<String>,
+    holder: String,
     hourly_limit: Option<i32>,
     expires_at: Option<DateTime<Utc>>,
     is_revoked: bool,
@@ -245,7 +225,7 @@ struct JudgedRow {
 /// What a key is judged by, if there is one of that id.
 pub(super) async fn find(log: &Connections, id: &KeyId) -> Result<Option<Judged>, sqlx::Error> {
     let row: Option<JudgedRow> = sqlx::query_as(
-        "select secret_digest, roles, hourly_limit, expires_at, revoked_at is not null as is_revoked
+        "select secret_digest, roles, holder, hourly_limit, expires_at, revoked_at is not null as is_revoked
          from api_keys where id = $1",
     )
     .bind(id.as_str())
@@ -254,6 +234,7 @@ pub(super) async fn find(log: &Connections, id: &KeyId) -> Result<Option<Judged>
     Ok(row.map(|row| Judged {
         secret_digest: row.secret_digest,
         roles: roles(&row.roles),
+        holder: row.holder,
         hourly_limit: limit(row.hourly_limit),
         expires_at: row.expires_at,
         is_revoked: row.is_revoked,

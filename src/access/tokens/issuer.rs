@@ -35,7 +35,7 @@ pub enum Source {
 
 /// Why keys could not be had.
 #[derive(Debug, thiserror::Error)]
-pub enum FetchError {
+pub(super) enum FetchError {
     /// The issuer did not answer, or not with 200.
     #[error("the issuer did not answer")]
     Http(#[from] reqwest::Error),

@@ -12,7 +12,7 @@ const MAX_KEYS: usize = 100;
 
 /// Why a text is no set of keys.
 #[derive(Debug, thiserror::Error)]
-pub enum KeySetError {
+pub(super) enum KeySetError {
     /// It is no JSON, or has no `keys`.
     #[error("it is not a JSON Web Key Set")]
     NotASet(#[from] serde_json::Error),

@@ -22,8 +22,7 @@ use self::issuer::{Fetches, Issuer};
 use self::key_set::KeySet;
 use super::{Caller, Role, Roles};
 
-pub use self::issuer::{FetchError, Source};
-pub use self::key_set::KeySetError;
+pub use self::issuer::Source;
 
 const MAX_SUBJECT_CHARS: usize = 255;
 /// Where roles stand too, between spaces, when the token has no claim of its own for them.

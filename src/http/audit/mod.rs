@@ -10,13 +10,13 @@ use utoipa_axum::routes;
 
 use super::Api;
 use super::access::only;
-use super::openapi::{operation, paged};
+use super::openapi::paged;
 use crate::access::Role::{Auditor, Officer};
 
 /// Their routes.
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::default()
-        .routes(only(&[Officer, Auditor], paged(operation(routes!(history::customer_history)))))
-        .routes(only(&[Officer, Auditor], paged(operation(routes!(history::loan_history)))))
-        .routes(only(&[Auditor], operation(routes!(events::list_events))))
+        .routes(only(&[Officer, Auditor], paged(routes!(history::customer_history))))
+        .routes(only(&[Officer, Auditor], paged(routes!(history::loan_history))))
+        .routes(only(&[Auditor], routes!(events::list_events)))
 }

@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 
 use super::Api;
 use super::access::only;
-use super::openapi::{operation, paged, query};
+use super::openapi::{paged, query};
 use crate::access::Role::{self, Auditor, Officer, Operator};
 
 /// Who asks why.
@@ -26,5 +26,5 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
         .routes(only(ASKERS, query(routes!(preview::preview))))
         .routes(only(&[Officer, Operator, Auditor], paged(routes!(policies::list))))
         .routes(only(&[Officer, Operator, Auditor], routes!(policies::find)))
-        .routes(only(ASKERS, operation(routes!(backtest::backtest))))
+        .routes(only(ASKERS, routes!(backtest::backtest)))
 }

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::pieces::{Pieces, PiecesError};
 use crate::commands::DIGEST_BYTES;
+use crate::http::body::declared_bytes;
 use crate::http::pace::is_too_slow;
 use crate::http::problem::Problem;
 use crate::import::jobs::upload::{Order, UPLOAD_WITHIN, Upload, Uploaded};
@@ -65,7 +66,7 @@ async fn open(headers: &HeaderMap, pieces: &Pieces, max_bytes: u64) -> Result<Mu
     if !is_multipart(headers) {
         return Err(Problem::media_type_must_be(MULTIPART));
     }
-    let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let length = declared_bytes(headers);
     if length.is_some_and(|length| length > max_bytes + BESIDE_BYTES) {
         return Err(too_large(max_bytes));
     }

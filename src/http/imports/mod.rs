@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 
 use super::Api;
 use super::access::only;
-use super::openapi::{keyed, operation, paged};
+use super::openapi::{keyed, paged};
 use super::problem::Problem;
 use super::queries::PathText;
 use crate::access::Role::{Auditor, Operator};
@@ -22,10 +22,10 @@ use crate::access::Role::{Auditor, Operator};
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::default()
         .routes(only(&[Operator], keyed(routes!(create::create))))
-        .routes(only(&[Operator, Auditor], paged(operation(routes!(read::list)))))
-        .routes(only(&[Operator, Auditor], operation(routes!(read::find))))
-        .routes(only(&[Operator], operation(routes!(read::cancel))))
-        .routes(only(&[Operator, Auditor], operation(routes!(rejects::rejects))))
+        .routes(only(&[Operator, Auditor], paged(routes!(read::list))))
+        .routes(only(&[Operator, Auditor], routes!(read::find)))
+        .routes(only(&[Operator], routes!(read::cancel)))
+        .routes(only(&[Operator, Auditor], routes!(rejects::rejects)))
 }
 
 /// An import's id in a path. What is no integer is a bad request; an integer that can be no id names nothing.

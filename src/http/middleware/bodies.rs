@@ -16,6 +16,7 @@ use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, stream};
 
 use crate::http::MAX_BODY_BYTES;
+use crate::http::body::declared_bytes;
 use crate::http::pace::{Paced, is_too_slow};
 use crate::http::problem::Problem;
 
@@ -72,10 +73,9 @@ pub(in crate::http) async fn receive(State(bodies): State<Bodies>, request: Requ
 
 /// Whether it says nothing else; a form is received piece by piece.
 fn is_small(headers: &HeaderMap) -> bool {
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let length: Option<usize> = text(header::CONTENT_LENGTH).parse().ok();
-    let is_form = text(header::CONTENT_TYPE).trim_start().to_ascii_lowercase().starts_with("multipart/");
-    !is_form && length.is_none_or(|length| length <= MAX_BODY_BYTES)
+    let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let is_form = media_type.trim_start().to_ascii_lowercase().starts_with("multipart/");
+    !is_form && declared_bytes(headers).is_none_or(|bytes| bytes <= MAX_BODY_BYTES as u64)
 }
 
 /// The body, received; or what has come of it and the rest, where it is larger than it may be or there is no room.

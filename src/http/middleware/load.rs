@@ -2,7 +2,7 @@
 //!
 //! What reads much and what takes long have gates of their own, so that they do not keep what is done soon from its turn.
 //! Time being up ends what reads. A command is not ended in the middle: it goes on, in its slot, and the client is told
-//! that its outcome is not known. Where not even the body has come, nothing was begun.
+//! that its outcome is not known. Where not even the body has come, nothing was done.
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::Method;
@@ -43,7 +43,7 @@ pub(in crate::http) async fn load(State(api): State<Api>, request: Request, next
     }
     gate.timed_out();
     if !received.is_complete() {
-        return Problem::body_too_slow().into_response();
+        return Problem::too_slow().into_response();
     }
     if !is_command {
         return Problem::took_too_long().into_response();

@@ -1,4 +1,4 @@
-//! Counts each request against its caller's limit, and says in every answer how the caller stands (IETF draft
+//! Counts each request against its caller's limit, and says in its answer how the caller stands (IETF draft
 //! "RateLimit header fields for HTTP").
 
 use std::net::SocketAddr;

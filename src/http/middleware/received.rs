@@ -1,4 +1,4 @@
-//! Whether a request's body has come as a whole: before it has, no handler that takes one has begun.
+//! Whether a request's body has come as a whole: before it has, nothing that was asked for has taken effect.
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -1,8 +1,7 @@
 //! The API's description of itself (OpenAPI 3.1), gathered from the handlers that serve it.
 //!
 //! A handler says what is its own, in `#[utoipa::path(…)]`; what many share is said once, in [`shared`], and added here
-//! by what a route does: [`command`], [`query`] or [`operation`]. A route that is none of them needs no database. Who may
-//! is said beside it ([`super::access`]).
+//! by what a route does: [`command`], [`query`] and the like. Who may is said beside it ([`super::access`]).
 
 pub(super) mod inputs;
 mod pages;
@@ -47,8 +46,8 @@ takes effect once. Every command answers with a `Consistency-Token`.
 **Reading your own writes.** A command waits until the read models have what it wrote (`Prefer: respond-async` skips \
 that). A query that is sent the `Consistency-Token` of a command waits for it too, on any process.
 
-**Limits.** Every caller may send so many requests an hour. `RateLimit` says in every answer how many are left; beyond \
-them requests are refused (429).
+**Limits.** Every caller may send so many requests an hour. `RateLimit` says in the answers to what is \
+counted how many are left; beyond them requests are refused (429).
 
 **Lists** give at most `limit` items (20 unless told, at most 100) and a `next_cursor`, null on the last page.
 
@@ -80,10 +79,7 @@ pub(super) fn base() -> OpenApi {
 
 /// Operations that append to the log: idempotency, and a token of what they wrote.
 pub(super) fn command(routes: UtoipaMethodRouter<Api>) -> UtoipaMethodRouter<Api> {
-    each(routes, |operation| {
-        shared::add_command(operation);
-        shared::add_database(operation);
-    })
+    each(routes, shared::add_command)
 }
 
 /// Operations whose answer has a revision, beside what else they are.
@@ -103,18 +99,12 @@ pub(super) fn change_of_seen(routes: UtoipaMethodRouter<Api>) -> UtoipaMethodRou
 
 /// Operations that take effect once for a key, in the background and not in the log at once.
 pub(super) fn keyed(routes: UtoipaMethodRouter<Api>) -> UtoipaMethodRouter<Api> {
-    each(routes, |operation| {
-        shared::add_keyed(operation);
-        shared::add_database(operation);
-    })
+    each(routes, shared::add_keyed)
 }
 
 /// Operations that are answered from the read models and can wait for them.
 pub(super) fn query(routes: UtoipaMethodRouter<Api>) -> UtoipaMethodRouter<Api> {
-    each(routes, |operation| {
-        shared::add_query(operation);
-        shared::add_database(operation);
-    })
+    each(routes, shared::add_query)
 }
 
 /// Operations that answer with a page of a list, beside what else they are.
@@ -122,7 +112,7 @@ pub(super) fn paged(routes: UtoipaMethodRouter<Api>) -> UtoipaMethodRouter<Api> 
     each(routes, shared::add_paging)
 }
 
-/// Other operations on the databases.
+/// Operations that need a database, and no key, which would need one besides.
 pub(super) fn operation(routes: UtoipaMethodRouter<Api>) -> UtoipaMethodRouter<Api> {
     each(routes, shared::add_database)
 }

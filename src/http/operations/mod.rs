@@ -18,7 +18,7 @@ use utoipa_axum::routes;
 use super::Api;
 use super::access::only;
 use super::body::{Field, Fields, JsonBody, given, integer};
-use super::openapi::{operation, paged, query};
+use super::openapi::{paged, query};
 use super::problem::Problem;
 use super::queries::PathText;
 use crate::access::Role::{Auditor, Channel, Officer, Operator};
@@ -27,11 +27,11 @@ use crate::access::Role::{Auditor, Channel, Officer, Operator};
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::default()
         .routes(only(&[Channel, Officer, Auditor], query(routes!(credit_score::credit_score))))
-        .routes(only(&[Operator, Auditor], operation(routes!(projections::list))))
-        .routes(only(&[Operator], operation(routes!(projections::rebuild, projections::cancel))))
-        .routes(only(&[Operator, Auditor], paged(operation(routes!(parked::parked)))))
-        .routes(only(&[Operator], operation(routes!(parked::redrive))))
-        .routes(only(&[Operator, Auditor], operation(routes!(metrics::metrics))))
+        .routes(only(&[Operator, Auditor], routes!(projections::list)))
+        .routes(only(&[Operator], routes!(projections::rebuild, projections::cancel)))
+        .routes(only(&[Operator, Auditor], paged(routes!(parked::parked))))
+        .routes(only(&[Operator], routes!(parked::redrive)))
+        .routes(only(&[Operator, Auditor], routes!(metrics::metrics)))
 }
 
 /// The read models' names, for the description.

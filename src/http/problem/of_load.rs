@@ -24,11 +24,6 @@ impl Problem {
         Self { retry_after: Some(1), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "took-too-long", title, detail) }
     }
 
-    /// The body was not there in time, so nothing was done: 408.
-    pub(in crate::http) fn body_too_slow() -> Self {
-        Self::unreadable_body(StatusCode::REQUEST_TIMEOUT, "came too slowly".to_owned())
-    }
-
     /// The command takes too long, and goes on: 503, and no hint to try again, which without a key could do it twice.
     pub(in crate::http) fn still_under_way() -> Self {
         let detail = "The command was not done in time and goes on. Sending it again with the same Idempotency-Key is \

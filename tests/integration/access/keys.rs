@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::support::TestApp;
 use crate::support::keys::scope;
+use crate::support::log::migrated;
 use crate::support::metrics::samples;
 use crate::support::process::run;
 use crate::support::wait::eventually;
@@ -20,13 +21,13 @@ async fn soon_forgetting() -> TestApp {
 }
 
 /// The output of a `keys` command, as JSON.
-async fn keys(config: &Serve, arguments: &[&str]) -> Value {
+pub(super) async fn keys(config: &Serve, arguments: &[&str]) -> Value {
     let ran = run(config, &[&["keys"], arguments, &["--json"]].concat()).await;
     assert_eq!(ran.code, Some(0), "{}", ran.complained);
     serde_json::from_str(&ran.said).unwrap()
 }
 
-fn text<'a>(value: &'a Value, field: &str) -> &'a str {
+pub(super) fn text<'a>(value: &'a Value, field: &str) -> &'a str {
     value[field].as_str().unwrap_or_else(|| panic!("{field} of {value}"))
 }
 
@@ -93,6 +94,10 @@ async fn a_key_is_replaced_without_a_moment_in_which_none_is_good() {
     let old = keys(&app.config, &create).await;
     let old_client = app.client.showing(text(&old, "key"));
     assert_eq!(old_client.get("/v1/loans").await.status, 200);
+    // Ten days old, so that the length of a life is told from its end.
+    let aged = "update api_keys set created_at = created_at - interval '10 days', \
+                                    expires_at = expires_at - interval '10 days' where id = $1";
+    sqlx::query(aged).bind(text(&old, "id")).execute(&app.pool().await).await.unwrap();
     let new = keys(&app.config, &["rotate", text(&old, "id"), "--grace", "3s"]).await;
     let rotated = Instant::now();
     for field in ["name", "roles", "hourly_limit"] {
@@ -115,6 +120,21 @@ async fn a_key_is_replaced_without_a_moment_in_which_none_is_good() {
     assert_eq!(again.code, Some(1));
     assert!(again.complained.contains("is revoked or expired"), "{}", again.complained);
     app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn being_replaced_prolongs_no_key_and_ends_every_one() {
+    let config = TestApp::config(&[]).await;
+    migrated(config.store.database_url.as_ref().unwrap()).await;
+    let short = keys(&config, &["create", "--name", "short", "--role", "channel", "--expires-in", "1h"]).await;
+    let endless = keys(&config, &["create", "--name", "endless", "--role", "channel"]).await;
+    for key in [&short, &endless] {
+        keys(&config, &["rotate", text(key, "id")]).await;
+    }
+    let listed = keys(&config, &["list"]).await;
+    let kept = |key: &Value| listed.as_array().unwrap().iter().find(|kept| kept["id"] == key["id"]).unwrap().clone();
+    assert_eq!(kept(&short)["expires_at"], short["expires_at"], "its hour ends before the grace");
+    assert!(endless["expires_at"].is_null() && kept(&endless)["expires_at"].is_string(), "{listed}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

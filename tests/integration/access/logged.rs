@@ -5,11 +5,10 @@ use std::process::Stdio;
 
 use credit_approval::access::keys::ApiKey;
 use reqwest::Method;
-use tokio::io::{AsyncBufReadExt, BufReader};
 
 use super::tokens::a_token_of_a_strangers;
 use crate::support::client::registration;
-use crate::support::process::program;
+use crate::support::process::{listening, program};
 use crate::support::servers::scratch_dir;
 use crate::support::{Client, TestApp};
 
@@ -21,13 +20,7 @@ async fn no_secret_is_logged_at_any_level() {
     let mut command = program(&app.config);
     command.env("RUST_LOG", "trace").args(["serve", "--roles", "api", "--http-addr", "127.0.0.1:0"]);
     let mut service = command.stdout(Stdio::piped()).stderr(File::create(&log).unwrap()).spawn().unwrap();
-    let mut said = BufReader::new(service.stdout.take().unwrap()).lines();
-    let address = loop {
-        let line = said.next_line().await.unwrap().expect("it ended before it listened");
-        if let Some(url) = line.strip_prefix("listening  http://") {
-            break url.parse().unwrap();
-        }
-    };
+    let (address, _said) = listening(&mut service).await;
     let client = Client::new(address);
     let unknown = ApiKey::draw().unwrap().token();
     let token = a_token_of_a_strangers();

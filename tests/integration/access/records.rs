@@ -1,10 +1,13 @@
 //! What is recorded of callers: in the events that they led to, and under their idempotency keys.
 
+use std::collections::HashSet;
+
 use credit_approval::access::Role;
 use reqwest::Method;
 use reqwest::multipart::{Form, Part};
 use serde_json::json;
 
+use super::keys::{keys, text};
 use super::with_roles;
 use crate::import::Scratch;
 use crate::support::client::registration;
@@ -63,7 +66,7 @@ async fn the_same_key_of_two_callers_is_two_keys() {
     let (one, other) = (with_roles(&app, &pool, &[Role::Channel]).await, app.client.clone());
     let nobody = app.client.anonymous();
     let mut customers = Vec::new();
-    for client in [&one, &other, &nobody] {
+    for client in [&nobody, &one, &other] {
         let body = registration(50_000);
         let first = keyed(client, &body).await;
         assert_eq!((first.status, first.header("idempotency-replayed")), (201, ""), "{}", first.body);
@@ -73,8 +76,28 @@ async fn the_same_key_of_two_callers_is_two_keys() {
         assert_eq!(keyed(client, &registration(60_000)).await.status, 422, "and a key for one request");
         customers.push(first.body["customer_id"].as_i64().unwrap());
     }
-    customers.dedup();
-    assert_eq!(customers.len(), 3);
+    assert_eq!(customers.into_iter().collect::<HashSet<_>>().len(), 3);
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_replaces_another_is_the_same_caller() {
+    let app = TestApp::start().await;
+    let made = keys(&app.config, &["create", "--name", "shop", "--role", "channel"]).await;
+    let body = registration(50_000);
+    let first = keyed(&app.client.showing(text(&made, "key")), &body).await;
+    assert_eq!(first.status, 201, "{}", first.body);
+    let mut last = made;
+    for _ in 0..2 {
+        last = keys(&app.config, &["rotate", text(&last, "id")]).await;
+        let again = keyed(&app.client.showing(text(&last, "key")), &body).await;
+        assert_eq!((again.status, again.header("idempotency-replayed")), (201, "true"), "{}", again.body);
+        assert_eq!(again.body, first.body);
+    }
+    let newest = app.client.showing(text(&last, "key"));
+    newest.register(50_000).await;
+    let named = callers(&app).await.pop().flatten();
+    assert_eq!(named, Some(format!("key:{}", text(&last, "id"))), "the log has the very key");
     app.stop().await;
 }
 

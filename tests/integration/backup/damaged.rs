@@ -21,7 +21,7 @@ fn sealed(lines: &[String], change: impl FnOnce(&mut Vec<String>)) -> Vec<u8> {
         change(lines);
         lines.pop();
     });
-    let digest: String = Sha256::digest(&before).iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = format!("{:x}", Sha256::digest(&before));
     let trailer = format!(r#"{{"trailer":{{"lines":{},"sha256":"{digest}"}}}}"#, lines.len() - 1);
     [before, format!("{trailer}\n").into_bytes()].concat()
 }
@@ -121,7 +121,7 @@ async fn a_packed_export_is_watched_too() {
         let (_, file) = exported(&scratch, name, 40).await;
         let whole = fs::read(&file).unwrap();
         let broken = scratch.file(&format!("broken-{name}"));
-        // In the middle of every piece, and in the last bytes.
+        // Early, in the middle, and in the last bytes.
         for place in [whole.len() / 4, whole.len() / 2, whole.len() - 3] {
             let mut bytes = whole.clone();
             bytes[place] ^= 0x10;

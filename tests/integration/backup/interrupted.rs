@@ -50,7 +50,7 @@ async fn an_export_goes_on_with_nothing_that_is_not_its_own() {
     let ran = run(&config, &["export", text(&scratch.file("other.ndjson"))]).await;
     refused(&ran, "was left by an export of another log");
 
-    // An event is missing in the middle of what was left.
+    // The log does not hold what was left.
     let log: String = sqlx::query_scalar("select id::text from log_identity").fetch_one(&pool).await.unwrap();
     let mut lines: Vec<String> = fs::read_to_string(&file).unwrap().lines().map(str::to_owned).collect();
     let other = lines[0].split("\"log\":\"").nth(1).unwrap()[..log.len()].to_owned();
@@ -108,7 +108,7 @@ async fn a_restore_goes_on_where_it_was_killed_and_until_then_serves_nobody() {
     assert!(error.to_string().contains("the log is being restored"), "{error}");
     refused(&run(&config, &["restore", text(&another)]).await, "a restore of another export");
 
-    // Less is there than was noted: nothing is written twice, whatever there is.
+    // All events are there, and nothing behind them: nothing is written twice.
     let ran = run(&config, &["restore", text(&file)]).await;
     succeeded(&ran);
     assert!(ran.said.contains(&format!("({events} were there from an earlier attempt)")), "{}", ran.said);

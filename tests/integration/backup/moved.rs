@@ -127,20 +127,11 @@ async fn however_it_is_packed_it_is_the_same_log() {
 async fn the_apis_keys_go_along() {
     let scratch = Scratch::new();
     let ((config, pool), (there, restored)) = (empty_store().await, empty_store().await);
-    for store in [&pool, &restored] {
-        execute(
-            store,
-            "create table if not exists api_keys (
-                 id text primary key, secret_digest bytea not null, name text not null, roles text[] not null,
-                 created_at timestamptz not null default clock_timestamp())",
-        )
-        .await;
-    }
     execute(
         &pool,
-        "insert into api_keys (id, secret_digest, name, roles)
-         values ('one', sha256('secret'), 'the \"web\" shop', '{channel}'),
-                ('other', sha256('other'), 'month-end', '{operator,auditor}')",
+        "insert into api_keys (id, secret_digest, name, roles, holder, hourly_limit, replaces, revoked_at)
+         values ('one', sha256('secret'), 'the \"web\" shop', '{channel}', 'one', 7, null, now()),
+                ('other', sha256('other'), 'month-end', '{operator,auditor}', 'one', null, 'one', null)",
     )
     .await;
     let file = scratch.file("log.ndjson");

@@ -64,11 +64,28 @@ async fn slow_clients_are_let_go() {
         assert!(answer.contains("urn:credit-approval:problem:unreadable-body"), "{answer}");
         assert!(answer.contains("\"body\"") && answer.contains("came too slowly"), "{answer}");
     }
-    let form = "POST /v1/imports HTTP/1.1\r\nHost: service\r\nContent-Type: multipart/form-data; boundary=b\r\n\
-                Transfer-Encoding: chunked\r\n\r\n5\r\n--b\r\n\r\n";
-    let mut forms = all_sent(app.address(), form, 1).await;
-    let answer = rest(&mut forms[0]).await;
-    assert!(["408", "401"].iter().any(|status| answer.starts_with(&format!("HTTP/1.1 {status} "))), "{answer}");
+    let form = format!(
+        "POST /v1/imports HTTP/1.1\r\nHost: service\r\n{}Content-Type: multipart/form-data; boundary=b\r\n\
+         Transfer-Encoding: chunked\r\n\r\n5\r\n--b\r\n\r\n",
+        app.client.authorization(),
+    );
+    for answer in all_rest(all_sent(app.address(), &form, 1).await).await {
+        assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    }
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_is_said_to_be_too_large_is_not_waited_for() {
+    let app = TestApp::start_with(TestApp::config(&["--body-timeout", "60"]).await).await;
+    let head = HALF_A_BODY.replace("Content-Length: 1000", "Content-Length: 65537");
+    let request = head.replace("Host: service", &format!("Host: service\r\n{}", app.client.authorization().trim_end()));
+    let began = Instant::now();
+    let mut stream = sent(app.address(), &request).await;
+    let mut answer = [0; 64];
+    let length = tokio::time::timeout(PROMPTLY, stream.read(&mut answer)).await.expect("it is answered").unwrap();
+    assert!(answer[..length].starts_with(b"HTTP/1.1 413 "), "{}", String::from_utf8_lossy(&answer[..length]));
+    assert!(began.elapsed() < PROMPTLY);
     app.stop().await;
 }
 

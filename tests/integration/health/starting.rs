@@ -1,51 +1,26 @@
 //! A start: probes are answered from its beginning, databases that are not there yet are waited for, and what waiting
 //! cannot mend ends it at once.
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde_json::json;
-use tokio::net::{TcpListener, UnixStream};
-use tokio::task::JoinHandle;
 
 use super::{asked, failing};
+use crate::support::line::Line;
 use crate::support::metrics::samples_in;
 use crate::support::process::{RoleProcess, binary, free_address, program, run};
-use crate::support::servers::socket_dir;
 use crate::support::wait::eventually;
 use crate::support::{Client, TestApp};
-
-/// PostgreSQL's own, in the directory of its socket.
-const SOCKET: &str = ".s.PGSQL.5432";
-
-/// Leads from a port to PostgreSQL's socket.
-async fn lead(address: SocketAddr, socket: String) -> JoinHandle<()> {
-    let listener = TcpListener::bind(address).await.expect("the port is still free");
-    tokio::spawn(async move {
-        loop {
-            let (mut client, _) = listener.accept().await.expect("connections come");
-            let socket = socket.clone();
-            tokio::spawn(async move {
-                let mut server = UnixStream::connect(socket).await.expect("PostgreSQL listens");
-                // Whichever side ends it, it has ended.
-                let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
-            });
-        }
-    })
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_start_waits_for_its_databases_and_says_so() {
     let config = TestApp::config(&[]).await;
-    let url = config.store.database_url.clone().unwrap();
-    let (port, probes) = (free_address(), free_address());
-    let (server, query) = url.split_once('?').unwrap();
-    assert!(query.starts_with("host="), "{query}");
-    let (_, database) = server.rsplit_once('/').unwrap();
-    let user = server.trim_start_matches("postgres://").split('@').next().unwrap();
-    let over_tcp = format!("postgres://{user}@{port}/{database}?sslmode=disable");
-    let settings = [("DATABASE_URL", over_tcp.as_str()), ("HEALTH_ADDR", &probes.to_string()), ("DATABASE_WAIT", "60")];
+    let line = Line::to(config.store.database_url.as_ref().unwrap()).await;
+    line.cut();
+    let probes = free_address();
+    let settings =
+        [("DATABASE_URL", line.url()), ("HEALTH_ADDR", probes.to_string()), ("DATABASE_WAIT", "60".to_owned())];
     let mut process = RoleProcess::spawn(binary(), &config, "projector", &settings);
 
     let client = Client::new(probes);
@@ -58,7 +33,7 @@ async fn a_start_waits_for_its_databases_and_says_so() {
     assert_eq!(failing(&client.get("/health/ready").await).unwrap(), ["start"]);
     assert_eq!(client.get("/health/live").await.status, 200, "it lives, and is not to be started again");
 
-    let leading = lead(port, format!("{}/{SOCKET}", socket_dir(&url))).await;
+    line.mend();
     eventually("it has started", async || client.get("/health/startup").await.status == 200).await;
     let ready = eventually("it is ready", async || {
         let ready = client.get("/health/ready").await;
@@ -68,7 +43,6 @@ async fn a_start_waits_for_its_databases_and_says_so() {
     assert_eq!(ready.body["checks"], json!(["log", "read_models"]));
     process.ask_to_stop();
     assert!(process.has_ended().await);
-    leading.abort();
 }
 
 #[tokio::test]

@@ -22,7 +22,6 @@ async fn a_process_says_that_it_will_stop_and_serves_on_until_balancers_have_not
     let workers = TestApp::start().await;
     let address = free_address();
     let settings = [("HTTP_ADDR", address.to_string()), ("DRAIN_DELAY", DELAY.as_secs().to_string())];
-    let settings = settings.each_ref().map(|(name, value)| (*name, value.as_str()));
     let mut process = RoleProcess::spawn(program(&workers.config), &workers.config, "api", &settings);
     let client = Client::new(address);
     eventually("it is ready", async || asked(&client, "ready").await.is_some_and(|answer| answer.status == 200)).await;
@@ -52,9 +51,8 @@ async fn a_process_says_that_it_will_stop_and_serves_on_until_balancers_have_not
 async fn who_asks_twice_or_takes_no_requests_does_not_wait() {
     let workers = TestApp::start().await;
     let (address, probes) = (free_address(), free_address());
-    let settings = [("HTTP_ADDR", address.to_string()), ("HEALTH_ADDR", probes.to_string())];
-    let mut settings = settings.each_ref().map(|(name, value)| (*name, value.as_str())).to_vec();
-    settings.push(("DRAIN_DELAY", "300"));
+    let settings =
+        [("HTTP_ADDR", address.to_string()), ("HEALTH_ADDR", probes.to_string()), ("DRAIN_DELAY", "300".to_owned())];
     for (role, times) in [("api", 2), ("importer", 1)] {
         let mut process = RoleProcess::spawn(program(&workers.config), &workers.config, role, &settings);
         let client = Client::new(probes);
@@ -76,7 +74,6 @@ async fn a_request_under_way_is_answered() {
     let config = TestApp::config(&[]).await;
     let address = free_address();
     let settings = [("HTTP_ADDR", address.to_string()), ("VISIBILITY_TIMEOUT", "3".to_owned())];
-    let settings = settings.each_ref().map(|(name, value)| (*name, value.as_str()));
     let mut process = RoleProcess::spawn(program(&config), &config, "api", &settings);
     let client = Client::new(address);
     eventually("it is ready", async || asked(&client, "ready").await.is_some_and(|answer| answer.status == 200)).await;

@@ -10,7 +10,7 @@ use super::shared::{Process, database, key};
 use super::{ask, config, limits};
 use crate::support::TestApp;
 use crate::support::sql::number;
-use crate::support::wait::PATIENCE;
+use crate::support::wait::eventually;
 
 const TAKE_AWAY: &str = "alter table rate_limit_windows rename to elsewhere";
 const BRING_BACK: &str = "alter table elsewhere rename to rate_limit_windows";
@@ -30,14 +30,13 @@ async fn open_means_that_each_process_counts_by_itself_and_settles_afterwards() 
     assert!(process.counted("unchecked_total{outcome=\"refused\"}") >= 10);
 
     sqlx::query(BRING_BACK).execute(&pool).await.unwrap();
-    let until = Instant::now() + PATIENCE;
-    while number(&pool, GRANTED).await < 40 {
-        assert!(Instant::now() < until, "what was let through is charged");
+    eventually("what was let through is charged", async || {
         for caller in [&known, &unknown] {
             assert!(!matches!(process.check(caller).await, Verdict::Granted(_)));
         }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+        number(&pool, GRANTED).await >= 40
+    })
+    .await;
     // What was let through meanwhile is charged, so that other processes know.
     let another = Process::start(&limits(20, 20), &pool);
     assert_eq!(another.granted(&unknown, 5).await, 0);
@@ -58,11 +57,7 @@ async fn closed_means_that_nothing_goes_through_that_was_not_leased() {
     assert_eq!(refused.header("retry-after"), "1");
 
     sqlx::query(BRING_BACK).execute(&pool).await.unwrap();
-    let until = Instant::now() + PATIENCE;
-    while ask(&app).await.status == 503 {
-        assert!(Instant::now() < until, "the windows are asked again");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    eventually("the windows are asked again", async || ask(&app).await.status != 503).await;
     // Five were leased with the first one: four are left to be spent.
     sqlx::query(TAKE_AWAY).execute(&pool).await.unwrap();
     let mut statuses = Vec::new();

@@ -76,7 +76,7 @@ pub(super) async fn database() -> PgPool {
 }
 
 pub(super) fn key(id: &str, hourly_limit: Option<u32>) -> Caller {
-    Caller::Key { id: id.to_owned(), hourly_limit }
+    Caller::Key { id: id.to_owned(), holder: id.to_owned(), hourly_limit }
 }
 
 /// Asks until it is refused; answers how often it was not.

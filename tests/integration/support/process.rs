@@ -1,9 +1,11 @@
 //! The program as a process of its own: a command that runs to its end, or a service with one role.
 
+use std::ffi::{OsStr, OsString};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::{Output, Stdio};
 
-use credit_approval::config::Serve;
+use clap::CommandFactory;
+use credit_approval::config::{Cli, Serve};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
@@ -12,72 +14,20 @@ use tokio::process::{Child, ChildStdout, Command};
 use super::wait::PATIENCE;
 
 /// What the environment may name, and no test means.
-const OF_THE_ENVIRONMENT: &[&str] = &[
-    "DATABASE_URL",
-    "READ_DATABASE_URL",
-    "NATS_URL",
-    "DATA_DIR",
-    "HTTP_ADDR",
-    "ROLES",
-    "POLICY",
-    "POLICIES_DIR",
-    "BUSINESS_UTC_OFFSET",
-    "ANONYMOUS_ORIGINALS",
-    "JWT_ISSUER",
-    "JWT_AUDIENCE",
-    "JWT_JWKS_URL",
-    "JWT_JWKS_FILE",
-    "DATABASE_URL_FILE",
-    "READ_DATABASE_URL_FILE",
-    "NATS_URL_FILE",
-    "TLS_CERTIFICATE_FILE",
-    "TLS_KEY_FILE",
-    "MAX_CONNECTIONS",
-    "HEADER_TIMEOUT",
-    "IDLE_TIMEOUT",
-    "BODY_TIMEOUT",
-    "CORS_ALLOWED_ORIGINS",
-    "LOG_FORMAT",
-    "SLOW_STATEMENT_MS",
-    "OTEL_EXPORTER_OTLP_ENDPOINT",
-    "OTEL_EXPORTER_OTLP_HEADERS",
-    "OTEL_SERVICE_NAME",
-    "OTEL_TRACES_SAMPLER",
-    "OTEL_TRACES_SAMPLER_ARG",
-    "CACHE_BYTES",
-    "DATABASE_CONNECTIONS",
-    "DATABASE_WORKER_CONNECTIONS",
-    "DATABASE_ACQUIRE_TIMEOUT",
-    "DATABASE_CONNECTION_LIFETIME",
-    "DATABASE_IDLE_TIMEOUT",
-    "DATABASE_STATEMENT_TIMEOUT",
-    "DATABASE_LOCK_TIMEOUT",
-    "DATABASE_IDLE_TRANSACTION_TIMEOUT",
-    "MAX_CONCURRENT_REQUESTS",
-    "MAX_QUEUED_REQUESTS",
-    "MAX_HEAVY_REQUESTS",
-    "QUEUE_TIMEOUT_MS",
-    "REQUEST_TIMEOUT",
-    "LONG_REQUEST_TIMEOUT",
-    "HEALTH_ADDR",
-    "READY_MAX_LAG",
-    "DRAIN_DELAY",
-    "DATABASE_WAIT",
-    "RATE_LIMIT_ANONYMOUS",
-    "RATE_LIMIT_AUTHENTICATED",
-    "RATE_LIMIT_FAILURE",
-    "TRUSTED_PROXIES",
-    "FORWARDED_HEADER",
-    "RESTORE_LEAVE_UNUSED",
-    "PERF_CHECK_SLOW_MS",
-    "PERF_CHECK_LONG_TRANSACTION",
-    "PERF_CHECK_FAIL_ON",
-];
+fn of_the_environment() -> Vec<OsString> {
+    let mut commands = vec![Cli::command()];
+    let mut variables = vec![OsString::from("OTEL_EXPORTER_OTLP_HEADERS")];
+    while let Some(command) = commands.pop() {
+        variables.extend(command.get_arguments().filter_map(|argument| argument.get_env()).map(OsStr::to_owned));
+        commands.extend(command.get_subcommands().cloned());
+    }
+    variables
+}
 
 /// The program, on nothing that the environment names and without rate limits; killed with the test.
 pub(crate) fn binary() -> Command {
     let mut binary = Command::new(env!("CARGO_BIN_EXE_credit-approval"));
-    for variable in OF_THE_ENVIRONMENT {
+    for variable in of_the_environment() {
         binary.env_remove(variable);
     }
     binary.env("RATE_LIMIT_ANONYMOUS", "0").env("RATE_LIMIT_AUTHENTICATED", "0");
@@ -97,6 +47,21 @@ pub(crate) fn program(config: &Serve) -> Command {
 pub(crate) fn free_address() -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
     listener.local_addr().expect("the listener has an address")
+}
+
+/// Waits until the service says where it listens.
+pub(crate) async fn listening(child: &mut Child) -> (SocketAddr, Lines<BufReader<ChildStdout>>) {
+    let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
+    let said = async {
+        loop {
+            let line = output.next_line().await.unwrap().expect("the service ended before it listened");
+            if let Some(url) = line.strip_prefix("listening  http://") {
+                return url.parse().unwrap();
+            }
+        }
+    };
+    let address = tokio::time::timeout(PATIENCE, said).await.expect("the service starts");
+    (address, output)
 }
 
 /// What came of a command.
@@ -125,20 +90,25 @@ pub(crate) struct RoleProcess {
 impl RoleProcess {
     /// Up: it has started its workers, and those have caught up where it has any.
     pub(crate) async fn start(config: &Serve, role: &str) -> Self {
-        let mut process = Self::spawn(program(config), config, role, &[]);
+        let mut process = Self::spawn::<&str>(program(config), config, role, &[]);
         process.has_started(role).await;
         process
     }
 
     /// One of whichever program, with further settings, that has yet to come up.
-    pub(crate) fn spawn(mut command: Command, config: &Serve, role: &str, settings: &[(&str, &str)]) -> Self {
+    pub(crate) fn spawn<V: AsRef<OsStr>>(
+        mut command: Command,
+        config: &Serve,
+        role: &str,
+        settings: &[(&str, V)],
+    ) -> Self {
         command.args(["serve", "--roles", role, "--database-connections", "8"]);
         command.arg("--nats-stream").arg(&config.nats_stream);
         command.arg("--nats-stream-bytes").arg(config.nats_stream_bytes.to_string());
         if let Some(url) = &config.nats_url {
             command.arg("--nats-url").arg(url);
         }
-        command.env("HTTP_ADDR", "127.0.0.1:0").envs(settings.iter().copied());
+        command.env("HTTP_ADDR", "127.0.0.1:0").envs(settings.iter().map(|(name, value)| (name, value)));
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let output = BufReader::new(child.stdout.take().unwrap()).lines();
         Self { child, output }

@@ -60,7 +60,7 @@ fn start() -> Servers {
 }
 
 /// The directory of the socket that a URL of these servers leads to.
-pub(crate) fn socket_dir(url: &str) -> String {
+fn socket_dir(url: &str) -> String {
     let host = url.split_once("host=").map_or("", |(_, rest)| rest).split('&').next().unwrap_or_default();
     host.replace("%2F", "/").replace("%2f", "/")
 }

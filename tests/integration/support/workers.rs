@@ -6,8 +6,7 @@ use credit_approval::bus::wake::Wake;
 use credit_approval::databases::Lives;
 use credit_approval::metrics::Metrics;
 use credit_approval::progress::Progress;
-use credit_approval::projector::{Outdated, Projector, Slot, WorkerMetrics};
-use projections::{Partition, Projection};
+use credit_approval::projector::{Outdated, Projector, WorkerMetrics};
 use sqlx::PgPool;
 
 /// What the workers of a process of its own share, without NATS and without anybody who follows the log for them.
@@ -23,9 +22,4 @@ pub(crate) fn projector(pool: &PgPool) -> Projector {
         metrics: Arc::new(Metrics::default().register(WorkerMetrics::register)),
         alone: Arc::default(),
     }
-}
-
-/// All places of workers.
-pub(crate) fn slots() -> impl Iterator<Item = Slot> {
-    Projection::ALL.into_iter().flat_map(|projection| Partition::all().map(move |partition| (projection, partition)))
 }
