@@ -1,5 +1,8 @@
 //! What the store already knows of a chunk's rows: what was imported before, which ids and phone numbers are taken,
 //! and the streams that a chunk appends to.
+//!
+//! Each key is looked up by itself, in an index. Told `= any(…)`, PostgreSQL would read the whole table as long as it has
+//! counted no rows in it, which a first import does not wait for.
 
 use std::collections::{HashMap, HashSet};
 
@@ -58,7 +61,12 @@ pub(super) async fn imported_before(
     keys: &[String],
 ) -> Result<HashMap<String, Imported>, ImportError> {
     let rows = sqlx::query(
-        "select source_key, id, digest, import_id from imported_rows where kind = $1 and source_key = any($2 collate \"C\")",
+        "select known.source_key, known.id, known.digest, known.import_id
+         from unnest($2::text[]) as wanted (source_key)
+              cross join lateral (
+                  select source_key, id, digest, import_id from imported_rows
+                  where kind = $1 and imported_rows.source_key = wanted.source_key collate \"C\" limit 1
+              ) as known",
     )
     .bind(kind)
     .bind(keys)
@@ -76,7 +84,10 @@ pub(super) async fn imported_before(
 pub(super) async fn taken_ids<A: Aggregate>(pool: &PgPool, ids: &[i64]) -> Result<HashSet<i64>, ImportError> {
     let ids: Vec<String> = ids.iter().map(i64::to_string).collect();
     let taken: Vec<String> = sqlx::query_scalar(
-        "select aggregate_id from events where aggregate_type = $1 and aggregate_id = any($2) and sequence = 1",
+        "select wanted.id from unnest($2::text[]) as wanted (id)
+              cross join lateral (
+                  select from events where aggregate_type = $1 and aggregate_id = wanted.id and sequence = 1 limit 1
+              ) as stream",
     )
     .bind(A::TYPE)
     .bind(ids)
@@ -133,8 +144,13 @@ pub(super) struct LoadedCustomer {
 pub(super) async fn load_customers(pool: &PgPool, ids: &[i64]) -> Result<HashMap<i64, LoadedCustomer>, ImportError> {
     let ids: Vec<String> = ids.iter().map(i64::to_string).collect();
     let rows = sqlx::query(
-        "select customer_id, sequence, event_type, event_version, payload::text as payload from events
-         where aggregate_type = $1 and aggregate_id = any($2) order by aggregate_id, sequence",
+        "select customer_id, sequence, event_type, event_version, payload
+         from unnest($2::text[]) as wanted (id)
+              cross join lateral (
+                  select customer_id, sequence, event_type, event_version, payload::text as payload from events
+                  where aggregate_type = $1 and aggregate_id = wanted.id offset 0
+              ) as stream
+         order by customer_id, sequence",
     )
     .bind(Customer::TYPE)
     .bind(ids)
