@@ -93,3 +93,11 @@ metrics: setup ## write the table of metrics to docs/metrics.md
 
 monitoring: ## check and try the alerts, and check the dashboards' queries, with promtool if it is installed
 	@scripts/check-monitoring
+
+# `make bench BENCH="--only requests --rounds 3"` measures a part; `cargo bench --bench suite -- --help` lists what there is.
+.PHONY: bench bench-quick
+bench: setup ## measure the service and its limits side by side; the table also goes to target/bench.json
+	cargo bench --bench suite -- $(BENCH)
+
+bench-quick: setup ## the same in under three minutes
+	cargo bench --bench suite -- --quick $(BENCH)
