@@ -159,7 +159,7 @@ const CUSTOMER_LISTS: [&str; 15] = [
 ];
 
 /// Filters of loans; `CUSTOMER` stands for the one with many.
-const LOAN_LISTS: [&str; 31] = [
+const LOAN_LISTS: [&str; 32] = [
     "",
     "customer_id=CUSTOMER",
     "customer_id=CUSTOMER&status=active",
@@ -179,6 +179,7 @@ const LOAN_LISTS: [&str; 31] = [
     "status=written_off&min_amount=1000000",
     "status=overdue&started_after=2020-01-01",
     "status=settled&min_amount=1990000",
+    "status=active&min_amount=1990000",
     "status=active&started_before=2016-02-01",
     "min_amount=1990000",
     "max_amount=2000",
