@@ -29,7 +29,7 @@ use crate::databases::{Databases, Purpose, process_name};
 use crate::gate::Gates;
 use crate::health::{Checks, Health, Stage};
 use crate::http::probes::Probes;
-use crate::http::{Api, router};
+use crate::http::{Api, Parts, router};
 use crate::import::jobs::Imports;
 use crate::import::jobs::upkeep::keep_tidy;
 use crate::import::jobs::work::{Importer, WORKERS};
@@ -282,7 +282,7 @@ impl Wiring<'_> {
         let counted = metrics.register(CommandMetrics::register);
         let commands = Commands::new(log, policy, *calendar, self.wake.clone(), counted);
         let visibility_timeout = Duration::from_secs(config.visibility_timeout);
-        let api = Api {
+        let api = Parts {
             commands: Arc::new(commands),
             log: requests.log.clone(),
             replay: self.databases.replay(),
@@ -302,7 +302,7 @@ impl Wiring<'_> {
             authenticator: self.authenticator()?,
             anonymous_originals: config.access.opens_originals(config.http_addr),
         };
-        Ok(Listening::start(listener, tls, &config.edge, metrics, router(api, &config.edge)))
+        Ok(Listening::start(listener, tls, &config.edge, metrics, router(Api::from(api), &config.edge)))
     }
 
     /// What tells who callers are.

@@ -10,8 +10,7 @@ use credit_approval::config::{Cli, Command};
 use credit_approval::ops;
 use credit_approval::telemetry::Telemetry;
 
-/// musl's own has one lock for all threads.
-#[cfg(target_env = "musl")]
+/// The system's own cost a fifth of a command's time; musl's, in the image, has one lock for all threads.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

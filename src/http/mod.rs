@@ -27,6 +27,7 @@ pub mod problem;
 mod profile;
 mod queries;
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,9 +57,26 @@ use crate::replay::Replay;
 
 const MAX_BODY_BYTES: usize = 64 * 1024;
 
-/// What the handlers work with.
+/// What the handlers work with. Each request has it several times over, so a clone is the same one.
 #[derive(Clone)]
-pub struct Api {
+pub struct Api(Arc<Parts>);
+
+impl From<Parts> for Api {
+    fn from(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+impl Deref for Api {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+/// What an [`Api`] is made of.
+pub struct Parts {
     /// Executes commands.
     pub commands: Arc<Commands>,
     /// The log's connections, for auditors, and for how the read models stand.

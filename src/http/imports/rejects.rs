@@ -65,7 +65,7 @@ pub(super) async fn rejects(
     let Some(import) = api.imports.find(id).await? else { return Err(Problem::not_found("import_id", id)) };
     let mut response = match page {
         Some(page) => json(&api.imports, id, kind, page).await?,
-        None => csv(api.imports, (id, import.notices_attempt), kind).await?,
+        None => csv(api.imports.clone(), (id, import.notices_attempt), kind).await?,
     };
     response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
     Ok(response)
