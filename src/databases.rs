@@ -5,6 +5,7 @@
 //! commands of the command line do takes as long as it takes.
 
 pub mod connections;
+mod kept;
 mod metrics;
 mod sentry;
 
@@ -35,6 +36,7 @@ const TRUSTED: Duration = Duration::from_secs(1);
 /// After something went wrong, connections that are given back are asked for so long.
 const DOUBTED_FOR: Duration = Duration::from_secs(10);
 const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
+const GIVE_BACK_EVERY: Duration = Duration::from_secs(1);
 
 /// Connections to both databases; they may be one.
 #[derive(Clone)]
@@ -210,7 +212,13 @@ impl Requests {
             let options = connections.connect_options().as_ref().clone();
             Sentry { options, breaker: breaker.clone(), doubt: Arc::clone(doubt) }.watch(stop.clone())
         });
-        join_all(sentries).await;
+        let giving_back = async {
+            loop {
+                tokio::time::sleep(GIVE_BACK_EVERY).await;
+                self.guards().for_each(|(connections, _)| connections.give_back_old());
+            }
+        };
+        tokio::join!(join_all(sentries), stop.run_until_cancelled(giving_back));
     }
 
     fn guards(&self) -> impl Iterator<Item = (&Connections, &Watched)> {

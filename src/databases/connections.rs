@@ -1,6 +1,8 @@
 //! A pool as requests use it: behind a circuit breaker, so that nobody waits for a database that is away, and with a
 //! record of how long was waited for a connection.
 //!
+//! Where connections are kept from one statement to the next, that is [`super::kept`]'s.
+//!
 //! Where an `Executor` is asked for, `&Connections` is one. What takes a pool as it is gets it by dereferencing; it is
 //! then neither refused nor recorded, which is what workers want that wait and try again by themselves.
 
@@ -22,6 +24,7 @@ use sqlx::{Describe, Either, Execute, Executor, Transaction};
 use tokio::sync::Notify;
 
 use super::is_unexplained;
+use super::kept::{Held, Kept};
 use crate::breaker::Breaker;
 
 /// The database is known to be away, or took no connection, so it was not asked.
@@ -98,6 +101,7 @@ impl Doubt {
 #[derive(Clone)]
 pub struct Connections {
     pool: PgPool,
+    kept: Option<Arc<Kept>>,
     watched: Option<Watched>,
 }
 
@@ -110,9 +114,9 @@ pub(super) struct Watched {
 }
 
 impl From<PgPool> for Connections {
-    /// Without a breaker.
+    /// Without a breaker; each goes back to the pool after its statement.
     fn from(pool: PgPool) -> Self {
-        Self { pool, watched: None }
+        Self { pool, kept: None, watched: None }
     }
 }
 
@@ -132,8 +136,30 @@ impl fmt::Debug for Connections {
 }
 
 impl Connections {
-    pub(super) const fn watched(pool: PgPool, watched: Watched) -> Self {
-        Self { pool, watched: Some(watched) }
+    pub(super) fn watched(pool: PgPool, watched: Watched) -> Self {
+        Self { watched: Some(watched), ..Self::kept(pool) }
+    }
+
+    /// Without a breaker, and kept from one statement to the next. Whoever closes the pool drops this before.
+    #[must_use]
+    pub fn kept(pool: PgPool) -> Self {
+        Self { kept: Kept::of(&pool).map(Arc::new), pool, watched: None }
+    }
+
+    /// Gives back to the pool what was not used for a while.
+    pub(super) fn give_back_old(&self) {
+        if let Some(kept) = &self.kept {
+            kept.give_back_old();
+        }
+    }
+
+    /// Closes the pool, waiting for connections that are in use.
+    pub async fn close(&self) {
+        let closing = self.pool.close();
+        if let Some(kept) = &self.kept {
+            kept.give_back_all();
+        }
+        closing.await;
     }
 
     /// What watches over it.
@@ -152,11 +178,23 @@ impl Connections {
     /// # Errors
     /// When the database is away or goes away meanwhile, or no connection can be had in time.
     pub async fn acquire(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
-        let Some(watched) = &self.watched else { return self.pool.acquire().await };
+        self.had(self.pool.acquire()).await
+    }
+
+    /// A connection for one statement.
+    async fn hold(&self) -> Result<Held<'_>, sqlx::Error> {
+        let Some(kept) = &self.kept else { return self.acquire().await.map(Held::once) };
+        let doubt = self.watched.as_ref().map(|watched| &watched.doubt);
+        self.had(kept.hold(&self.pool, |since| doubt.is_some_and(|doubt| doubt.is_about(since)))).await
+    }
+
+    /// A connection that is being had, unless the database is away or goes away meanwhile.
+    async fn had<T>(&self, having: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+        let Some(watched) = &self.watched else { return having.await };
         let started = Instant::now();
-        let acquired = self.while_there(self.pool.acquire()).await;
+        let had = self.while_there(having).await;
         watched.waits.observe(started.elapsed().as_secs_f64());
-        acquired.map_err(|error| {
+        had.map_err(|error| {
             if is_away(&error) {
                 return error;
             }
@@ -226,8 +264,9 @@ impl<'p> Executor<'p> for &'p Connections {
         E: 'q + Execute<'q, Postgres>,
     {
         let answered = async move {
-            let mut connection = self.acquire().await?;
-            let rows: Vec<_> = self.answered((*connection).fetch_many(query).try_collect()).await?;
+            let mut held = self.hold().await?;
+            let rows: Vec<_> = self.answered(held.connection().fetch_many(query).try_collect()).await?;
+            held.keep(&self.pool);
             Ok(stream::iter(rows.into_iter().map(Ok)))
         };
         answered.try_flatten_stream().boxed()
@@ -239,8 +278,10 @@ impl<'p> Executor<'p> for &'p Connections {
         E: 'q + Execute<'q, Postgres>,
     {
         let answered = async move {
-            let mut connection = self.acquire().await?;
-            self.answered((*connection).fetch_optional(query)).await
+            let mut held = self.hold().await?;
+            let row = self.answered(held.connection().fetch_optional(query)).await?;
+            held.keep(&self.pool);
+            Ok(row)
         };
         answered.boxed()
     }
