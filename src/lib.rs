@@ -16,6 +16,7 @@ pub mod config;
 pub mod databases;
 pub mod embedded;
 pub mod gate;
+pub mod gather;
 pub mod generate;
 pub mod health;
 pub mod history;

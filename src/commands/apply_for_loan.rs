@@ -8,9 +8,10 @@ use aggregates::loan::{Loan, LoanCommand, LoanEvent, LoanTerms, OpenLoan};
 use aggregates::policy::decision::{Application, Assessment};
 
 use super::metrics::{Kind, Verdict};
-use super::{Answered, CommandError, Commands, KeyedRequest, Moment, Origin, Prepared, Rendered, handle, serialize};
+use super::{
+    Answered, CommandError, Commands, KeyedRequest, Known, Moment, Origin, Prepared, Rendered, handle, serialize,
+};
 use crate::store::append::Append;
-use crate::store::ids::draw_decision_and_loan;
 
 /// A decision, and the loan where it was approved.
 #[derive(Debug, Clone)]
@@ -54,11 +55,11 @@ impl Commands {
         origin: &Origin,
         render: impl Fn(LoanApplication) -> Rendered,
     ) -> Result<Option<Prepared>, CommandError> {
-        match self.decide_application(customer_id, application, origin).await {
-            Ok((to_append, decided)) => {
+        match self.decide_from_what_is_known(customer_id, application, origin).await {
+            Ok((to_append, known, decided)) => {
                 let verdict = Some(Verdict::from(&decided.assessment));
                 let answer = render(decided).map_err(CommandError::Render)?;
-                Ok(Some(Prepared { customer_id, to_append, answer, verdict }))
+                Ok(Some(Prepared { customer_id, to_append, answer, known: Some(known), verdict }))
             }
             // An import took the new loan's id for a loan of this very customer: the next one is free.
             Err(CommandError::Customer(CustomerRefusal::LoanAlreadyKnown(_))) => Ok(None),
@@ -66,17 +67,36 @@ impl Commands {
         }
     }
 
-    async fn decide_application(
+    /// The stream is read where nothing is known of it, or what is known leads to a refusal.
+    async fn decide_from_what_is_known(
         &self,
         customer_id: CustomerId,
         application: Application,
         origin: &Origin,
-    ) -> Result<(Append, LoanApplication), CommandError> {
-        let mut customer = self.log.load::<Customer>(customer_id.get()).await?;
-        let (decision_id, loan_id) = draw_decision_and_loan(self.log.pool()).await?;
+    ) -> Result<(Append, Known, LoanApplication), CommandError> {
+        if let Some(known) = self.known.get(customer_id) {
+            match self.decide_application(customer_id, known, application.clone(), origin).await {
+                Err(CommandError::Customer(_) | CommandError::Loan(_)) => {}
+                decided => return decided,
+            }
+        }
+        let loaded = self.log.load::<Customer>(customer_id.get()).await?;
+        let known = Known { customer: loaded.aggregate, version: loaded.current_sequence };
+        self.decide_application(customer_id, known, application, origin).await
+    }
+
+    async fn decide_application(
+        &self,
+        customer_id: CustomerId,
+        known: Known,
+        application: Application,
+        origin: &Origin,
+    ) -> Result<(Append, Known, LoanApplication), CommandError> {
+        let Known { mut customer, version } = known;
+        let (decision_id, loan_id) = self.draws.decision_and_loan().await?;
         let Moment { at, today } = self.now();
         let command = ApplyForLoan { decision_id, loan_id, application, policy: Arc::clone(&self.policy), today, at };
-        let events = handle(&mut customer.aggregate, CustomerCommand::ApplyForLoan(command)).await?;
+        let events = handle(&mut customer, CustomerCommand::ApplyForLoan(command)).await?;
         let decided = events.iter().find_map(CustomerEvent::decision).ok_or(CommandError::Undecided)?;
         let opened = open(customer_id, &decided).await?;
         let outcome = LoanApplication {
@@ -86,9 +106,10 @@ impl Commands {
         };
         let metadata = origin.metadata(customer_id);
         let mut append = Append::default();
-        append.push(&serialize::<Customer>(customer_id.get(), customer.current_sequence, events, &metadata)?);
+        let known = Known { customer, version: version + events.len() };
+        append.push(&serialize::<Customer>(customer_id.get(), version, events, &metadata)?);
         append.push(&serialize::<Loan>(loan_id.get(), 0, opened, &metadata)?);
-        Ok((append, outcome))
+        Ok((append, known, outcome))
     }
 }
 

@@ -8,7 +8,7 @@ use aggregates::person::{MonthlyIncome, PhoneNumber};
 use projections::Partition;
 
 use super::metrics::Kind;
-use super::{Answered, ChangeRequest, CommandError, Commands, Moment, Prepared, Rendered, handle, serialize};
+use super::{Answered, ChangeRequest, CommandError, Commands, Known, Moment, Prepared, Rendered, handle, serialize};
 use crate::store::LoadError;
 use crate::store::append::Append;
 use crate::store::reader::last_in_partition;
@@ -75,7 +75,8 @@ impl Commands {
         let after = details(customer_id, &customer.aggregate)?;
 
         let metadata = request.origin.metadata(customer_id);
-        let events = serialize::<Customer>(customer_id.get(), customer.current_sequence, events, &metadata)?;
+        let (version, came_to) = (customer.current_sequence, customer.current_sequence + events.len());
+        let events = serialize::<Customer>(customer_id.get(), version, events, &metadata)?;
         let mut to_append = Append::of(&events);
         if after.phone_number != before.phone_number {
             to_append.release_phone_number(before.phone_number.as_str(), customer_id.get());
@@ -88,7 +89,8 @@ impl Commands {
             to_append.stand_at(stands_at.map_err(|error| LoadError::Unavailable(Box::new(error)))?);
         }
         let answer = render(after).map_err(CommandError::Render)?.at_revision(customer.aggregate.revision());
-        Ok(Some(Prepared { customer_id, to_append, answer, verdict: None }))
+        let known = Known { customer: customer.aggregate, version: came_to };
+        Ok(Some(Prepared { customer_id, to_append, answer, known: Some(known), verdict: None }))
     }
 }
 

@@ -5,7 +5,7 @@ use aggregates::customer::{Customer, CustomerCommand, RecordRepayment, RecordRev
 use aggregates::ids::{CustomerId, LoanId};
 use aggregates::loan::{Loan, LoanCommand, LoanEvent, LoanRefusal};
 
-use super::{Answered, ChangeRequest, CommandError, Commands, Moment, Prepared, Rendered, handle, serialize};
+use super::{Answered, ChangeRequest, CommandError, Commands, Known, Moment, Prepared, Rendered, handle, serialize};
 use crate::store::append::Append;
 
 impl Commands {
@@ -48,8 +48,10 @@ impl Commands {
         let metadata = request.origin.metadata(customer_id);
         let mut to_append = Append::default();
         to_append.push(&serialize::<Loan>(loan_id.get(), loan.current_sequence, events, &metadata)?);
-        to_append.push(&serialize::<Customer>(customer_id.get(), customer.current_sequence, recorded, &metadata)?);
-        Ok(Some(Prepared { customer_id, to_append, answer, verdict: None }))
+        let version = customer.current_sequence;
+        let known = Known { customer: customer.aggregate, version: version + recorded.len() };
+        to_append.push(&serialize::<Customer>(customer_id.get(), version, recorded, &metadata)?);
+        Ok(Some(Prepared { customer_id, to_append, answer, known: Some(known), verdict: None }))
     }
 }
 

@@ -3,11 +3,13 @@
 //! What the domain refuses, what kept on conflicting and what the store failed at are three different things here:
 //! [`CommandError`]. Nothing in this module knows HTTP, and no decision looks at a read model.
 
+mod appending;
 mod apply_for_loan;
 mod change;
 mod change_details;
 mod change_loan;
 mod idempotency;
+mod known;
 mod metrics;
 mod queue;
 mod register;
@@ -35,8 +37,8 @@ use tracing::field::Empty;
 use tracing::{Instrument, debug_span};
 
 use crate::bus::wake::Wake;
-use crate::store::append::{Append, AppendError, append};
-use crate::store::ids::IdError;
+use crate::store::append::{Append, AppendError};
+use crate::store::ids::{Draws, IdError};
 use crate::store::{EventLog, LoadError};
 
 pub use self::apply_for_loan::LoanApplication;
@@ -47,7 +49,9 @@ pub use self::metrics::CommandMetrics;
 pub use self::register::{Registered, Registration};
 pub use self::repay::Repayment;
 
+use self::appending::Appending;
 use self::idempotency::RunningKeys;
+use self::known::{Known, KnownCustomers};
 use self::metrics::Verdict;
 use self::queue::CustomerQueue;
 
@@ -244,6 +248,8 @@ struct Prepared {
     customer_id: CustomerId,
     to_append: Append,
     answer: Answer,
+    /// The customer as its stream is then, where that is known.
+    known: Option<Known>,
     /// What was decided over an application, where it is one.
     verdict: Option<Verdict>,
 }
@@ -251,9 +257,11 @@ struct Prepared {
 /// Executes commands.
 pub struct Commands {
     log: EventLog,
+    appending: Appending,
+    draws: Draws,
+    known: KnownCustomers,
     policy: Arc<Policy>,
     calendar: BusinessCalendar,
-    wake: Wake,
     queue: CustomerQueue,
     running: RunningKeys,
     metrics: CommandMetrics,
@@ -269,8 +277,9 @@ impl Commands {
         wake: Wake,
         metrics: CommandMetrics,
     ) -> Self {
-        let (queue, running) = (CustomerQueue::default(), RunningKeys::default());
-        Self { log, policy, calendar, wake, queue, running, metrics }
+        let (appending, draws) = (Appending::new(log.pool().clone(), wake), Draws::new(log.pool().clone()));
+        let (known, queue, running) = (KnownCustomers::default(), CustomerQueue::default(), RunningKeys::default());
+        Self { log, appending, draws, known, policy, calendar, queue, running, metrics }
     }
 
     /// Now: a command takes its time once, when it is decided.
@@ -302,7 +311,7 @@ impl Commands {
     /// somebody was faster: the command is to be decided again.
     async fn append(
         &self,
-        Prepared { customer_id, mut to_append, answer, verdict }: Prepared,
+        Prepared { customer_id, mut to_append, answer, known, verdict }: Prepared,
         keyed: Option<&KeyedRequest>,
     ) -> Result<Option<Answered>, CommandError> {
         if let Some(keyed) = keyed {
@@ -310,7 +319,9 @@ impl Commands {
         }
         let began = Instant::now();
         let span = debug_span!("append", position = Empty);
-        let position = match append(self.log.pool(), &to_append).instrument(span.clone()).await {
+        let appended = self.appending.append(to_append).instrument(span.clone()).await;
+        self.known.now(customer_id, known.filter(|_| appended.is_ok()));
+        let position = match appended {
             Ok(position) => position,
             Err(AppendError::Conflict) => {
                 self.metrics.appended(began);
@@ -328,7 +339,6 @@ impl Commands {
         if let Some(verdict) = verdict {
             self.metrics.decided(&verdict);
         }
-        self.wake.appended().await;
         let place = LogPlace { partition: Partition::of(customer_id), position };
         Ok(Some(Answered { answer, place, replayed: false }))
     }

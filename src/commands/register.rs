@@ -7,9 +7,8 @@ use aggregates::person::{MonthlyIncome, PersonalData};
 use chrono::Utc;
 
 use super::metrics::Kind;
-use super::{Answered, CommandError, Commands, KeyedRequest, Origin, Prepared, Rendered, handle, serialize};
+use super::{Answered, CommandError, Commands, KeyedRequest, Known, Origin, Prepared, Rendered, handle, serialize};
 use crate::store::append::Append;
-use crate::store::ids::draw_customer;
 
 /// What whoever has just become a customer stands at.
 const FIRST_REVISION: u32 = 1;
@@ -56,11 +55,11 @@ impl Commands {
         origin: &Origin,
         render: impl Fn(Registered) -> Rendered,
     ) -> Result<Option<Prepared>, CommandError> {
-        let customer_id = draw_customer(self.log.pool()).await?;
-        let (to_append, approved_limit) = first_event(customer_id, registration.clone(), origin).await?;
+        let customer_id = self.draws.customer().await?;
+        let (to_append, known, approved_limit) = first_event(customer_id, registration.clone(), origin).await?;
         let answer = render(Registered { customer_id, approved_limit }).map_err(CommandError::Render)?;
         let answer = answer.at_revision(FIRST_REVISION);
-        Ok(Some(Prepared { customer_id, to_append, answer, verdict: None }))
+        Ok(Some(Prepared { customer_id, to_append, answer, known: Some(known), verdict: None }))
     }
 }
 
@@ -68,15 +67,16 @@ async fn first_event(
     customer_id: CustomerId,
     registration: Registration,
     origin: &Origin,
-) -> Result<(Append, Money), CommandError> {
+) -> Result<(Append, Known, Money), CommandError> {
     let Registration { personal, monthly_income } = registration;
     let phone_number = personal.phone_number.clone();
     let command = RegisterCustomer { customer_id, personal, monthly_income, at: Utc::now() };
     let mut customer = Customer::default();
     let events: Vec<CustomerEvent> = handle(&mut customer, CustomerCommand::Register(command)).await?;
     let limit = customer.profile().map_or(Money::ZERO, |profile| profile.approved_limit);
+    let known = Known { customer, version: events.len() };
     let events = serialize::<Customer>(customer_id.get(), 0, events, &origin.metadata(customer_id))?;
     let mut append = Append::of(&events);
     append.reserve_phone_number(phone_number.as_str(), customer_id.get());
-    Ok((append, limit))
+    Ok((append, known, limit))
 }

@@ -5,12 +5,15 @@
 //! ends, which is what [`super::gap`] relies on: PostgreSQL locks every table that a statement writes before it runs
 //! any part of it.
 
+use std::sync::Arc;
+
 use cqrs_es::persist::SerializedEvent;
 use sqlx::PgExecutor;
 use sqlx::error::DatabaseError;
 
 use super::idempotency::KeyedAnswer;
 use crate::databases::connections::is_away;
+use crate::databases::is_unexplained;
 
 /// What is appended together, or not at all.
 #[derive(Debug, Default, Clone)]
@@ -50,7 +53,7 @@ struct ImportedColumns {
 }
 
 /// Why nothing was appended.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum AppendError {
     /// A stream is no longer at the version it was loaded at.
     #[error("a stream has moved on since it was loaded")]
@@ -63,10 +66,10 @@ pub enum AppendError {
     KeyTaken,
     /// The database was not asked, or called the statement off before its end: nothing was appended.
     #[error("the event store was not there for the events")]
-    Untaken(#[source] sqlx::Error),
+    Untaken(#[source] Arc<sqlx::Error>),
     /// The database refused or did not answer.
     #[error("the event store did not take the events")]
-    Store(#[source] sqlx::Error),
+    Store(#[source] Arc<sqlx::Error>),
 }
 
 const INSERT_EVENTS: &str = "
@@ -157,6 +160,27 @@ impl Append {
         self.stands_at = position;
     }
 
+    /// Whether it can be appended in one statement with others: it has events, and besides them it takes phone numbers at
+    /// most.
+    #[must_use]
+    pub const fn can_be_joined(&self) -> bool {
+        self.has_events() && self.answer.is_none() && self.released.numbers.is_empty() && self.imported.kinds.is_empty()
+    }
+
+    /// Adds another one that can be joined.
+    fn join(&mut self, other: &Self) {
+        let (columns, events) = (&mut self.events, &other.events);
+        columns.aggregate_types.extend_from_slice(&events.aggregate_types);
+        columns.aggregate_ids.extend_from_slice(&events.aggregate_ids);
+        columns.sequences.extend_from_slice(&events.sequences);
+        columns.event_types.extend_from_slice(&events.event_types);
+        columns.event_versions.extend_from_slice(&events.event_versions);
+        columns.payloads.extend_from_slice(&events.payloads);
+        columns.metadata.extend_from_slice(&events.metadata);
+        self.taken.numbers.extend_from_slice(&other.taken.numbers);
+        self.taken.customers.extend_from_slice(&other.taken.customers);
+    }
+
     /// Whether there are events and nothing else.
     fn is_plain(&self) -> bool {
         let phones = [&self.taken, &self.released];
@@ -182,13 +206,36 @@ impl PhoneColumns {
     }
 }
 
-/// Appends in one round trip and one transaction; returns the highest position, or where the log stands
+/// Appends in one round trip and one transaction; returns the last event's position, or where the log stands
 /// ([`Append::stand_at`], else 0) when there were no events to append.
 ///
 /// # Errors
 /// [`AppendError`]; then nothing was appended, unless the connection broke before the answer came, which is
 /// [`AppendError::Store`].
 pub async fn append(executor: impl PgExecutor<'_>, append: &Append) -> Result<i64, AppendError> {
+    let positions = positions(executor, append).await?;
+    Ok(positions.last().copied().unwrap_or(append.stands_at))
+}
+
+/// Appends what several want to append, in one round trip and one transaction; returns the last position of each.
+///
+/// # Errors
+/// As [`append`]; then nothing of any of them was appended.
+pub async fn append_joined(executor: impl PgExecutor<'_>, appends: &[Append]) -> Result<Vec<i64>, AppendError> {
+    let mut joined = Append::default();
+    for append in appends {
+        joined.join(append);
+    }
+    let positions = positions(executor, &joined).await?;
+    let ends = appends.iter().scan(0, |end, append| {
+        *end += append.events.sequences.len();
+        Some(*end)
+    });
+    Ok(ends.filter_map(|end| positions.get(end.checked_sub(1)?).copied()).collect())
+}
+
+/// Appends; returns the positions in order.
+async fn positions(executor: impl PgExecutor<'_>, append: &Append) -> Result<Vec<i64>, AppendError> {
     let events = &append.events;
     let statement = append.statement();
     let mut query = sqlx::query_scalar::<_, i64>(&statement)
@@ -224,8 +271,21 @@ pub async fn append(executor: impl PgExecutor<'_>, append: &Append) -> Result<i6
             .bind(append.stands_at)
             .bind(&answer.caller);
     }
-    let positions = query.fetch_all(executor).await.map_err(AppendError::from)?;
-    Ok(positions.into_iter().max().unwrap_or(append.stands_at))
+    let mut positions = query.fetch_all(executor).await.map_err(AppendError::from)?;
+    // They are drawn in the order of the events; that they come in it is nowhere promised.
+    positions.sort_unstable();
+    Ok(positions)
+}
+
+impl AppendError {
+    /// Whether the database itself says that it has appended nothing.
+    #[must_use]
+    pub fn is_explained(&self) -> bool {
+        match self {
+            Self::Conflict | Self::PhoneNumberTaken(_) | Self::KeyTaken => true,
+            Self::Untaken(error) | Self::Store(error) => error.as_database_error().is_some() && !is_unexplained(error),
+        }
+    }
 }
 
 impl From<sqlx::Error> for AppendError {
@@ -234,9 +294,9 @@ impl From<sqlx::Error> for AppendError {
             Some(Refused::StreamTaken | Refused::Deadlock) => Self::Conflict,
             Some(Refused::PhoneNumberTaken(taken)) => Self::PhoneNumberTaken(taken),
             Some(Refused::KeyTaken) => Self::KeyTaken,
-            Some(Refused::CalledOff) => Self::Untaken(error),
-            None if was_not_asked(&error) => Self::Untaken(error),
-            Some(Refused::Otherwise) | None => Self::Store(error),
+            Some(Refused::CalledOff) => Self::Untaken(Arc::new(error)),
+            None if was_not_asked(&error) => Self::Untaken(Arc::new(error)),
+            Some(Refused::Otherwise) | None => Self::Store(Arc::new(error)),
         }
     }
 }

@@ -1,41 +1,37 @@
 //! New ids, drawn from sequences. A drawn id that is not used is lost, which no one minds.
 
+use std::sync::Arc;
+
 use aggregates::Invalid;
 use aggregates::ids::{CustomerId, DecisionId, LoanId, RepaymentId};
 use sqlx::{PgExecutor, PgPool};
+
+use crate::databases::connections::Connections;
+use crate::gather::Gatherer;
+
+/// So many draws of a kind are under way at once, each for so many who need an id.
+const DRAWS: usize = 1;
+const DRAWN_TOGETHER: usize = 100;
 
 /// The largest id that is taken over from a workbook. New ids go on above the imported ones, so this leaves room for
 /// nearly all the ids there are.
 pub const MAX_KEPT_ID: i64 = 1_000_000_000_000_000;
 
 /// Why no id could be drawn.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum IdError {
     /// The database did not answer.
     #[error("no new id could be drawn")]
-    Store(#[from] sqlx::Error),
+    Store(#[source] Arc<sqlx::Error>),
     /// All ids are used up.
     #[error("the ids are used up")]
     UsedUp(#[from] Invalid),
 }
 
-/// A new customer's id.
-///
-/// # Errors
-/// [`IdError`].
-pub async fn draw_customer(executor: impl PgExecutor<'_>) -> Result<CustomerId, IdError> {
-    let id: i64 = sqlx::query_scalar("select nextval('customer_ids')").fetch_one(executor).await?;
-    Ok(CustomerId::try_from(id)?)
-}
-
-/// The ids of a decision and of the loan that it may open.
-///
-/// # Errors
-/// [`IdError`].
-pub async fn draw_decision_and_loan(executor: impl PgExecutor<'_>) -> Result<(DecisionId, LoanId), IdError> {
-    let (decision, loan): (i64, i64) =
-        sqlx::query_as("select nextval('decision_ids'), nextval('loan_ids')").fetch_one(executor).await?;
-    Ok((DecisionId::try_from(decision)?, LoanId::try_from(loan)?))
+impl From<sqlx::Error> for IdError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Store(Arc::new(error))
+    }
 }
 
 /// A new repayment's id.
@@ -45,6 +41,64 @@ pub async fn draw_decision_and_loan(executor: impl PgExecutor<'_>) -> Result<(De
 pub async fn draw_repayment(executor: impl PgExecutor<'_>) -> Result<RepaymentId, IdError> {
     let id: i64 = sqlx::query_scalar("select nextval('repayment_ids')").fetch_one(executor).await?;
     Ok(RepaymentId::try_from(id)?)
+}
+
+/// New ids for whoever needs some, drawn for all together who need them at the same time.
+pub struct Draws {
+    log: Connections,
+    customers: Gatherer<(), Result<CustomerId, IdError>>,
+    decisions: Gatherer<(), Result<(DecisionId, LoanId), IdError>>,
+}
+
+impl Draws {
+    /// From the log's sequences.
+    #[must_use]
+    pub fn new(log: Connections) -> Self {
+        Self { log, customers: Gatherer::new(DRAWS, DRAWN_TOGETHER), decisions: Gatherer::new(DRAWS, DRAWN_TOGETHER) }
+    }
+
+    /// A new customer's id.
+    ///
+    /// # Errors
+    /// [`IdError`].
+    pub async fn customer(&self) -> Result<CustomerId, IdError> {
+        let draw = |askers: Vec<()>| draw_customers(self.log.clone(), askers.len());
+        self.customers.ask((), draw).await.unwrap_or_else(|| Err(unanswered()))
+    }
+
+    /// The ids of a decision and of the loan that it may open.
+    ///
+    /// # Errors
+    /// [`IdError`].
+    pub async fn decision_and_loan(&self) -> Result<(DecisionId, LoanId), IdError> {
+        let draw = |askers: Vec<()>| draw_decisions_and_loans(self.log.clone(), askers.len());
+        self.decisions.ask((), draw).await.unwrap_or_else(|| Err(unanswered()))
+    }
+}
+
+fn unanswered() -> IdError {
+    IdError::from(sqlx::Error::WorkerCrashed)
+}
+
+async fn draw_customers(log: Connections, count: usize) -> Vec<Result<CustomerId, IdError>> {
+    match draw_many(&log, Sequence::Customers, count).await {
+        Ok(ids) => ids.into_iter().map(|id| Ok(CustomerId::try_from(id)?)).collect(),
+        Err(error) => vec![Err(IdError::from(error)); count],
+    }
+}
+
+async fn draw_decisions_and_loans(log: Connections, count: usize) -> Vec<Result<(DecisionId, LoanId), IdError>> {
+    let drawn: Result<Vec<(i64, i64)>, _> =
+        sqlx::query_as("select nextval('decision_ids'), nextval('loan_ids') from generate_series(1, $1)")
+            .bind(i64::try_from(count).unwrap_or(i64::MAX))
+            .fetch_all(&log)
+            .await;
+    match drawn {
+        Ok(ids) => {
+            ids.into_iter().map(|(id, loan_id)| Ok((DecisionId::try_from(id)?, LoanId::try_from(loan_id)?))).collect()
+        }
+        Err(error) => vec![Err(IdError::from(error)); count],
+    }
 }
 
 /// A sequence that imported ids share with new ones.
@@ -69,11 +123,15 @@ impl Sequence {
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn draw_many(pool: &PgPool, sequence: Sequence, count: usize) -> Result<Vec<i64>, sqlx::Error> {
+pub async fn draw_many(
+    executor: impl PgExecutor<'_>,
+    sequence: Sequence,
+    count: usize,
+) -> Result<Vec<i64>, sqlx::Error> {
     sqlx::query_scalar("select nextval($1::regclass) from generate_series(1, $2)")
         .bind(sequence.name())
         .bind(i64::try_from(count).unwrap_or(i64::MAX))
-        .fetch_all(pool)
+        .fetch_all(executor)
         .await
 }
 

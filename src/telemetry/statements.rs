@@ -53,6 +53,17 @@ pub async fn counted<T>(used: Arc<DatabaseUse>, work: impl Future<Output = T>) -
     USE.scope(used, work).await
 }
 
+/// Work for a task of its own, whose statements count where this is called.
+pub fn carried<T>(work: impl Future<Output = T>) -> impl Future<Output = T> {
+    let used = USE.try_with(Arc::clone);
+    async move {
+        match used {
+            Ok(used) => counted(used, work).await,
+            Err(_) => work.await,
+        }
+    }
+}
+
 /// Adds up what sqlx tells.
 pub(super) fn layer<S>() -> impl Layer<S>
 where
@@ -112,5 +123,19 @@ mod tests {
         counted(Arc::clone(&used), work).await;
         tell(16.0);
         assert_eq!((used.statements(), used.time()), (3, Duration::from_millis(1750)));
+    }
+
+    #[tokio::test]
+    async fn statements_of_a_task_are_added_up_where_it_was_made() {
+        let _subscriber = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer()));
+        let used = Arc::new(DatabaseUse::default());
+        let work = async {
+            let task = tokio::spawn(carried(async { tell(0.5) }));
+            tokio::spawn(async { tell(4.0) }).await.unwrap();
+            task.await.unwrap();
+        };
+        counted(Arc::clone(&used), work).await;
+        tokio::spawn(carried(async { tell(8.0) })).await.unwrap();
+        assert_eq!((used.statements(), used.time()), (1, Duration::from_millis(500)));
     }
 }
