@@ -38,7 +38,7 @@ use crate::listening::{Listening, Tls};
 use crate::metrics::Metrics;
 use crate::policies::Policies;
 use crate::progress::Progress;
-use crate::projector::{Outdated, Projector, WorkerMetrics};
+use crate::projector::{Outdated, Projector, Together, WorkerMetrics};
 use crate::relay::lag::RelayWatch;
 use crate::relay::{Relay, RelayMetrics};
 use crate::replay::watch::watch;
@@ -231,6 +231,7 @@ impl Wiring<'_> {
         let projector = Projector {
             process: process_name(),
             log,
+            together: Arc::new(Together::new(read_models.clone())),
             read_models,
             bus: self.bus.clone(),
             wake: self.wake.clone(),

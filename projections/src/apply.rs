@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use aggregates::event::UnreadableEvent;
 use sqlx::{Acquire, PgConnection, PgPool};
 
+use crate::checkpoint::{Moved, Stamp};
 use crate::customer::Failure;
 use crate::model::{FoldError, fold_onto_stored, store, with_model};
 use crate::{Partition, RecordedEvent, StoredEvent, Target, checkpoint, parked};
@@ -62,7 +63,17 @@ pub(crate) fn is_about_values(error: &sqlx::Error) -> bool {
 /// What was parked while a batch took effect: whose events, and from which position on.
 pub type Parkings = Vec<(i64, i64)>;
 
-/// Applies a batch and moves the checkpoint from `from` to `to`, in one transaction. Answers what it parked.
+/// A batch that took effect.
+#[derive(Debug, Default)]
+pub struct Applied {
+    /// What it parked.
+    pub parkings: Parkings,
+    /// The checkpoint as it is now, where nobody is parked: what comes next may be applied together with other
+    /// partitions' ([`crate::together`]).
+    pub stamp: Option<Stamp>,
+}
+
+/// Applies a batch and moves the checkpoint from `from` to `to`, in one transaction.
 ///
 /// `batch` holds all events of the partition with a position over `from` and up to `to`, in order.
 ///
@@ -75,17 +86,18 @@ pub async fn apply(
     from: i64,
     to: i64,
     batch: &[StoredEvent],
-) -> Result<Parkings, ApplyError> {
+) -> Result<Applied, ApplyError> {
     let mut transaction = pool.begin().await?;
-    let parked = move_checkpoint(&mut transaction, target, partition, from, to).await?;
+    let (parked, stamp) = move_checkpoint(&mut transaction, target, partition, from, to).await?;
     match write(&mut transaction, target, batch, &parked).await {
         Ok(()) => {
             transaction.commit().await?;
-            Ok(Vec::new())
+            Ok(Applied { parkings: Vec::new(), stamp: parked.is_empty().then_some(stamp) })
         }
         Err(error) if error.is_poison() => {
             transaction.rollback().await?;
-            apply_singly(pool, target, partition, from, to, batch).await
+            let parkings = apply_singly(pool, target, partition, from, to, batch).await?;
+            Ok(Applied { parkings, stamp: None })
         }
         Err(error) => Err(error),
     }
@@ -101,7 +113,7 @@ async fn apply_singly(
     batch: &[StoredEvent],
 ) -> Result<Parkings, ApplyError> {
     let mut transaction = pool.begin().await?;
-    let mut parked = move_checkpoint(&mut transaction, target, partition, from, to).await?;
+    let (mut parked, _) = move_checkpoint(&mut transaction, target, partition, from, to).await?;
     let mut parkings = Vec::new();
     for event in batch {
         let mut savepoint = transaction.begin().await?;
@@ -140,7 +152,7 @@ pub async fn park_untried(
     Ok(())
 }
 
-/// Moves the checkpoint and answers whose events are withheld. They are read under the checkpoint's lock, so a customer
+/// Moves the checkpoint and answers whose events are withheld, and the checkpoint's stamp. They are read under the checkpoint's lock, so a customer
 /// that was redriven meanwhile is not among them.
 async fn move_checkpoint(
     transaction: &mut PgConnection,
@@ -148,12 +160,14 @@ async fn move_checkpoint(
     partition: Partition,
     from: i64,
     to: i64,
-) -> Result<HashSet<i64>, ApplyError> {
-    match checkpoint::advance(transaction, target, partition, from, to).await? {
-        None => Err(ApplyError::Stale { target, partition, expected: from }),
-        Some(0) => Ok(HashSet::new()),
-        Some(_) => Ok(parked::customers(transaction, target, partition).await?),
-    }
+) -> Result<(HashSet<i64>, Stamp), ApplyError> {
+    let moved = checkpoint::advance(transaction, target, partition, from, to).await?;
+    let Moved { parked, stamp } = moved.ok_or(ApplyError::Stale { target, partition, expected: from })?;
+    let withheld = match parked {
+        0 => HashSet::new(),
+        _ => parked::customers(transaction, target, partition).await?,
+    };
+    Ok((withheld, stamp))
 }
 
 /// Writes what events mean for a read model, but for those of parked customers.

@@ -44,7 +44,8 @@ pub async fn load(
     Ok(found.unwrap_or(Checkpoint { version: target.projection().version(), ..Checkpoint::default() }))
 }
 
-/// The checkpoint, and nobody else moves it until the transaction ends.
+/// The checkpoint, and nobody else moves it until the transaction ends. Its row is another one afterwards ([`Stamp`]):
+/// what was read under it before this is not to be relied on.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -54,18 +55,17 @@ pub async fn lock(
     partition: Partition,
 ) -> Result<Checkpoint, sqlx::Error> {
     // Where there is none yet, one at 0 is there to be locked.
-    sqlx::query(
-        "insert into read_models.checkpoints (projection, partition, position, version) values ($1, $2, 0, $3)
-         on conflict do nothing",
-    )
-    .bind(target.name())
-    .bind(i16::from(partition.number()))
-    .bind(target.projection().version())
-    .execute(&mut *transaction)
-    .await?;
-    let sql =
-        format!("select {COLUMNS} from read_models.checkpoints where projection = $1 and partition = $2 for update");
-    sqlx::query_as(&sql).bind(target.name()).bind(i16::from(partition.number())).fetch_one(transaction).await
+    let sql = format!(
+        "insert into read_models.checkpoints as held (projection, partition, position, version) values ($1, $2, 0, $3)
+         on conflict (projection, partition) do update set position = held.position
+         returning {COLUMNS}"
+    );
+    sqlx::query_as(&sql)
+        .bind(target.name())
+        .bind(i16::from(partition.number()))
+        .bind(target.projection().version())
+        .fetch_one(transaction)
+        .await
 }
 
 /// Every live read model's checkpoints.
@@ -103,9 +103,23 @@ pub async fn is_filled(executor: impl PgExecutor<'_>, projection: Projection) ->
         .await
 }
 
+/// Which version of its row a checkpoint is. Whoever moves it, locks it, parks or redrives a customer or swaps a table in
+/// makes another: while it is the same, nobody has written to the partition's rows.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::Type)]
+#[sqlx(transparent)]
+pub struct Stamp(String);
+
+/// A checkpoint that was moved.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct Moved {
+    /// How many customers of the partition are parked.
+    pub parked: i32,
+    /// Its row as it is now.
+    pub stamp: Stamp,
+}
+
 /// Moves the checkpoint, if it still stands where the caller believes and no newer version of the product has taken
-/// the read model over. Answers how many customers of the partition are parked; `None` when it did not move. The
-/// row's lock is held until the transaction ends.
+/// the read model over; `None` when it did not move. The row's lock is held until the transaction ends.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -115,15 +129,15 @@ pub async fn advance(
     partition: Partition,
     from: i64,
     to: i64,
-) -> Result<Option<i32>, sqlx::Error> {
-    sqlx::query_scalar(
+) -> Result<Option<Moved>, sqlx::Error> {
+    sqlx::query_as(
         "insert into read_models.checkpoints as held (projection, partition, position, version)
          select $1, $2, $4, $5 where $3 = 0 or exists
              (select from read_models.checkpoints where projection = $1 and partition = $2)
          on conflict (projection, partition) do update
              set position = excluded.position, updated_at = now(), attempts = 0, suspect = null
              where held.position = $3 and held.version <= $5
-         returning parked",
+         returning parked, xmin::text as stamp",
     )
     .bind(target.name())
     .bind(i16::from(partition.number()))
@@ -133,6 +147,32 @@ pub async fn advance(
     .fetch_optional(transaction)
     .await
 }
+
+/// Checkpoints to be moved together: the values of [`MOVE_STAMPED`], from its second placeholder on.
+#[derive(Debug, Default)]
+pub(crate) struct Moves {
+    pub(crate) partitions: Vec<i16>,
+    pub(crate) from: Vec<i64>,
+    pub(crate) to: Vec<i64>,
+    pub(crate) stamps: Vec<Stamp>,
+}
+
+/// Parts of a `with`, the last of them named `moved`: the checkpoints of a read model that are still the very rows that
+/// the caller has seen, and that nobody holds, moved; with their new stamps. It waits for nobody: the statement holds the
+/// read model's table from its start, and whoever holds the checkpoints to swap a rebuilt table in waits for that one.
+pub(crate) const MOVE_STAMPED: &str = "locked as materialized (
+    select held.partition, asked.to_position
+    from unnest($2::smallint[], $3::bigint[], $4::bigint[], $5::text[])
+         as asked (partition, from_position, to_position, stamp)
+         join read_models.checkpoints held on held.projection = $1 and held.partition = asked.partition
+    where held.position = asked.from_position and held.xmin::text = asked.stamp
+    for update of held skip locked
+), moved as (
+    update read_models.checkpoints held
+    set position = locked.to_position, updated_at = now(), attempts = 0, suspect = null
+    from locked where held.projection = $1 and held.partition = locked.partition
+    returning held.partition, held.xmin::text as stamp
+)";
 
 /// What is known of attempts that did not come to their end.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, sqlx::FromRow)]

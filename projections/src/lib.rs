@@ -28,9 +28,10 @@ pub mod shadow;
 pub mod slot;
 pub mod statement;
 mod target;
+pub mod together;
 pub mod workers;
 
-pub use apply::{ApplyError, apply};
+pub use apply::{Applied, ApplyError, apply};
 pub use customer::CustomerEvents;
 pub use event::{RecordedEvent, StoredEvent};
 pub use model::FoldError;

@@ -4,7 +4,7 @@
 //! storing rows is the same for all, here. Workers fold a batch onto rows that they load, rebuilds and verification
 //! fold whole customers from nothing: one fold, so that all of them agree.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -108,21 +108,20 @@ pub(crate) async fn fold_onto_stored<M: ReadModel>(
     target: Target,
     events: &[RecordedEvent],
 ) -> Result<Vec<M::Row>, crate::ApplyError> {
-    let mut rows: BTreeMap<i64, Option<M::Row>> = BTreeMap::new();
-    let mut stored = Vec::new();
-    for Change { id, begins } in events.iter().filter_map(M::change) {
-        rows.entry(id).or_insert_with(|| {
-            if !begins {
-                stored.push(id);
-            }
-            None
-        });
-    }
-    if !stored.is_empty() {
-        for row in load::<M>(connection, target, stored).await? {
-            rows.insert(M::id(&row), Some(row));
-        }
-    }
+    let stored = load::<M>(connection, target, needed::<M>(events)).await?;
+    Ok(fold_onto::<M>(stored, events)?)
+}
+
+/// The rows, by their primary keys, that events go on from.
+pub(crate) fn needed<M: ReadModel>(events: &[RecordedEvent]) -> Vec<i64> {
+    let mut seen = HashSet::new();
+    let first = events.iter().filter_map(M::change).filter(|change| seen.insert(change.id));
+    first.filter(|change| !change.begins).map(|change| change.id).collect()
+}
+
+/// What events make of the rows that they go on from.
+pub(crate) fn fold_onto<M: ReadModel>(stored: Vec<M::Row>, events: &[RecordedEvent]) -> Result<Vec<M::Row>, FoldError> {
+    let mut rows: BTreeMap<i64, Option<M::Row>> = stored.into_iter().map(|row| (M::id(&row), Some(row))).collect();
     for event in events {
         if let Some(change) = M::change(event) {
             fold::<M>(rows.entry(change.id).or_default(), event)?;
@@ -140,11 +139,14 @@ fn key<M: ReadModel>() -> &'static str {
 }
 
 /// Rows by their primary keys.
-async fn load<M: ReadModel>(
+pub(crate) async fn load<M: ReadModel>(
     executor: impl PgExecutor<'_>,
     target: Target,
     ids: Vec<i64>,
 ) -> Result<Vec<M::Row>, sqlx::Error> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
     let sql = format!("select {} from {target} where {} = any($1)", names::<M>(), key::<M>());
     sqlx::query_as(&sql).bind(ids).fetch_all(executor).await
 }
@@ -170,28 +172,38 @@ pub(crate) async fn store<M: ReadModel>(
     if rows.is_empty() {
         return Ok(());
     }
-    let mut columns: Vec<Vec<Option<String>>> = M::COLUMNS.iter().map(|_| Vec::with_capacity(rows.len())).collect();
-    for row in rows {
-        for (column, field) in columns.iter_mut().zip(M::fields(row)) {
-            column.push(field);
-        }
-    }
-    let sql = upsert::<M>(target);
+    let sql = upsert::<M>(target, 1, "");
     let mut query = sqlx::query(&sql);
-    for column in columns {
+    for column in columns::<M>(rows.iter()) {
         query = query.bind(column);
     }
     query.execute(connection).await?;
     Ok(())
 }
 
-fn upsert<M: ReadModel>(target: Target) -> String {
+/// The values of rows, column by column.
+pub(crate) fn columns<'a, M: ReadModel<Row: 'a>>(
+    rows: impl ExactSizeIterator<Item = &'a M::Row>,
+) -> Vec<Vec<Option<String>>> {
+    let mut columns: Vec<Vec<Option<String>>> = M::COLUMNS.iter().map(|_| Vec::with_capacity(rows.len())).collect();
+    for row in rows {
+        for (column, field) in columns.iter_mut().zip(M::fields(row)) {
+            column.push(field);
+        }
+    }
+    columns
+}
+
+/// The statement that writes rows from arrays, one for each column, bound from the placeholder `first` on: those that
+/// `only` lets through of the rows `written`, each with its `place` in the arrays, from 1.
+pub(crate) fn upsert<M: ReadModel>(target: Target, first: usize, only: &str) -> String {
     let list = |each: &dyn Fn(usize, &Column) -> String| {
-        let items = M::COLUMNS.iter().enumerate().map(|(place, column)| each(place + 1, column));
+        let items = M::COLUMNS.iter().enumerate().map(|(place, column)| each(place + first, column));
         items.collect::<Vec<_>>().join(", ")
     };
     format!(
-        "insert into {target} ({names}) select {casts} from unnest({arrays}) as written ({names})
+        "insert into {target} ({names})
+         select {casts} from unnest({arrays}) with ordinality as written ({names}, place) {only}
          on conflict ({key}) do update set {set}",
         names = names::<M>(),
         casts = list(&|_, Column(name, sql_type)| format!("{name}::{sql_type}")),

@@ -9,6 +9,7 @@ pub mod follow;
 pub mod lease;
 mod metrics;
 pub mod pulse;
+mod together;
 pub mod worker;
 
 use std::collections::{HashMap, HashSet};
@@ -30,6 +31,7 @@ use crate::progress::Progress;
 use self::lease::Leases;
 pub use self::metrics::WorkerMetrics;
 use self::pulse::{Pulse, Rate};
+pub use self::together::Together;
 use self::worker::Worker;
 
 const LOOK_AFTER_WORKERS: Duration = Duration::from_millis(500);
@@ -89,6 +91,8 @@ pub struct Projector {
     pub outdated: Outdated,
     /// What is counted of the workers.
     pub metrics: Arc<WorkerMetrics>,
+    /// What workers apply together.
+    pub together: Arc<Together>,
     /// Whose turn it is among the workers that try events one by one.
     pub alone: Arc<tokio::sync::Mutex<()>>,
 }

@@ -9,9 +9,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use projections::apply::{Parkings, park_untried};
-use projections::checkpoint::Attempts;
-use projections::{ApplyError, Partition, Projection, Slot, StoredEvent, Target, apply, checkpoint};
+use projections::apply::park_untried;
+use projections::checkpoint::{Attempts, Stamp};
+use projections::together::Share;
+use projections::{Applied, ApplyError, Partition, Projection, Slot, StoredEvent, Target, apply, checkpoint};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -26,6 +27,9 @@ use super::pulse::Pulse;
 
 const BATCH_DELIVERIES: usize = 500;
 const BACKFILL_EVENTS: i64 = 1000;
+/// Batches of up to so many events are applied together with those of other workers: beyond, workers go faster side by
+/// side.
+const TOGETHER_EVENTS: usize = 64;
 const SETTLE_WITHIN: Duration = Duration::from_secs(2);
 const BEAT_EVERY: Duration = Duration::from_secs(1);
 /// Positions of other partitions that are remembered as passed, so that no later start reads them again.
@@ -81,6 +85,8 @@ pub struct Worker {
     partition: Partition,
     pulse: Arc<Pulse>,
     checkpoint: i64,
+    /// The checkpoint's row as this worker has left it, where nobody is parked.
+    stamp: Option<Stamp>,
     /// Whether anything was applied since the start.
     has_applied: bool,
     /// Whether an attempt is noted that has not come to its end.
@@ -101,6 +107,7 @@ impl Worker {
             partition,
             pulse,
             checkpoint: 0,
+            stamp: None,
             has_applied: false,
             is_noted: false,
             cautious: 0,
@@ -226,22 +233,37 @@ impl Worker {
         }
         if reached > self.checkpoint {
             let (life, events) = (self.projector.progress.life(), batch.len());
-            let parkings = self.apply_to_its_end(batch, reached).await?;
-            self.moved_to(reached, events, &parkings, life);
+            let applied = self.apply_to_its_end(batch, reached).await?;
+            self.moved_to(reached, events, applied, life);
         }
         Ok(())
     }
 
-    /// Applies a batch also when the worker is stopped meanwhile: a transaction that is given up halfway would leave its
-    /// connection in the middle of it.
-    async fn apply_to_its_end(&self, batch: Vec<StoredEvent>, reached: i64) -> Result<Parkings, WorkerError> {
+    /// Applies a batch, together with other workers' where it can be. It comes to its end also when the worker is stopped
+    /// meanwhile: a transaction that is given up halfway would leave its connection in the middle of it.
+    async fn apply_to_its_end(&mut self, batch: Vec<StoredEvent>, reached: i64) -> Result<Applied, WorkerError> {
+        let told = Applying::begin(&batch, &self.carried);
+        let batch = Arc::new(batch);
+        let applied = match self.apply_with_others(Arc::clone(&batch), reached).await {
+            Some(stamp) => Applied { stamp: Some(stamp), ..Applied::default() },
+            None => self.apply_by_itself(batch, reached).await?,
+        };
+        self.projector.metrics.applied((self.projection(), self.partition), told);
+        Ok(applied)
+    }
+
+    /// `None` where the batch did not take effect.
+    async fn apply_with_others(&mut self, batch: Arc<Vec<StoredEvent>>, reached: i64) -> Option<Stamp> {
+        let stamp = self.stamp.take().filter(|_| batch.len() <= TOGETHER_EVENTS)?;
+        let share = Share { partition: self.partition, from: self.checkpoint, stamp, to: reached, batch };
+        self.projector.together.apply(self.projection(), share).await
+    }
+
+    async fn apply_by_itself(&self, batch: Arc<Vec<StoredEvent>>, reached: i64) -> Result<Applied, WorkerError> {
         let read_models = self.projector.read_models.clone();
         let (target, partition, from) = (self.target, self.partition, self.checkpoint);
-        let told = Applying::begin(&batch, &self.carried);
-        let applying = tokio::spawn(async move { apply(&read_models, target, partition, from, reached, &batch).await });
-        let parkings = applying.await??;
-        self.projector.metrics.applied((self.projection(), partition), told);
-        Ok(parkings)
+        let applying = async move { apply(&read_models, target, partition, from, reached, &batch).await };
+        Ok(tokio::spawn(applying).await??)
     }
 
     /// Notes the first attempt since the start: whoever never comes to its end is seen by that at the next.
@@ -272,22 +294,24 @@ impl Worker {
             checkpoint::suspect(read_models, self.target, self.partition, self.checkpoint, event.position).await;
         let attempts = noted.map_err(WorkerError::Checkpoint)?.attempts;
         self.is_noted = true;
-        let parkings = if attempts > ATTEMPTS_BEFORE_PARKING {
+        let applied = if attempts > ATTEMPTS_BEFORE_PARKING {
             let (read_models, event) = (read_models.clone(), event.clone());
             let (target, from, parked) = (self.target, self.checkpoint, (event.customer_id.get(), event.position));
             let parking =
                 async move { park_untried(&read_models, target, from, &event, &EndedSilently(attempts)).await };
             tokio::spawn(parking).await??;
-            vec![parked]
+            Applied { parkings: vec![parked], stamp: None }
         } else {
+            self.stamp = None;
             self.apply_to_its_end(vec![event.clone()], event.position).await?
         };
-        self.moved_to(event.position, 1, &parkings, life);
+        self.moved_to(event.position, 1, applied, life);
         Ok(())
     }
 
-    fn moved_to(&mut self, position: i64, events: usize, parkings: &Parkings, life: u64) {
-        self.checkpoint = position;
+    fn moved_to(&mut self, position: i64, events: usize, applied: Applied, life: u64) {
+        let Applied { parkings, stamp } = applied;
+        (self.checkpoint, self.stamp) = (position, stamp);
         (self.has_applied, self.is_noted) = (true, false);
         self.pulse.applied(events);
         self.report(life);

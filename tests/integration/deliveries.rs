@@ -116,8 +116,8 @@ impl Log {
             let event = slice::from_ref(message.event.as_ref().unwrap());
             let (from, to) = (message.previous, message.position);
             for projection in Projection::ALL {
-                let parkings = apply(&pool, Target::Live(projection), *partition, from, to, event).await.unwrap();
-                assert!(parkings.is_empty(), "{message:?}");
+                let applied = apply(&pool, Target::Live(projection), *partition, from, to, event).await.unwrap();
+                assert!(applied.parkings.is_empty() && applied.stamp.is_some(), "{message:?}");
             }
         }
         // What the journeys are measured by is itself the fold of the log.

@@ -50,5 +50,6 @@ mod relays;
 mod roll_out;
 mod support;
 mod takeover;
+mod together;
 mod verify;
 mod wrong_paths;

@@ -6,7 +6,7 @@ use credit_approval::bus::wake::Wake;
 use credit_approval::databases::Lives;
 use credit_approval::metrics::Metrics;
 use credit_approval::progress::Progress;
-use credit_approval::projector::{Outdated, Projector, WorkerMetrics};
+use credit_approval::projector::{Outdated, Projector, Together, WorkerMetrics};
 use sqlx::PgPool;
 
 /// What the workers of a process of its own share, without NATS and without anybody who follows the log for them.
@@ -20,6 +20,7 @@ pub(crate) fn projector(pool: &PgPool) -> Projector {
         progress: Arc::new(Progress::new(Lives::default())),
         outdated: Outdated::default(),
         metrics: Arc::new(Metrics::default().register(WorkerMetrics::register)),
+        together: Arc::new(Together::new(pool.clone())),
         alone: Arc::default(),
     }
 }
