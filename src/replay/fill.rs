@@ -73,8 +73,9 @@ pub(super) async fn fill(
         events: AtomicI64::new(events),
     });
     let mut tasks = JoinSet::new();
-    let parallel = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    for _ in 0..parallel.clamp(1, MAX_PARALLEL) {
+    // Two for each core: while one folds, the other one waits for the database.
+    let parallel = 2 * std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    for _ in 0..parallel.min(MAX_PARALLEL) {
         let filling = Arc::clone(&filling);
         tasks.spawn(async move { filling.run().await });
     }

@@ -8,10 +8,12 @@
 use std::time::Duration;
 
 use futures::TryStreamExt;
+use futures::future::try_join_all;
 use projections::rebuilds::{self, Phase};
 use projections::shadow::{self, SwapRefused, contents};
 use projections::{Partition, Projection, Target, apply, checkpoint};
 use sqlx::{PgConnection, Postgres, Transaction};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{Lock, Replay, ReplayError, SETTLE_WITHIN};
 use crate::store::reader::{count, head, last_in_partition, read_partition};
@@ -44,8 +46,14 @@ impl Replay {
         if folded != there_are || folded != events {
             return Err(ReplayError::EventsMissing { folded, there_are, up_to });
         }
-        for (projection, expected) in projections.iter().copied().zip(expected) {
-            let holds = contents(&self.read_models, Target::Rebuild(projection)).await?;
+        // Side by side, and each on a thread of its own where there is one.
+        let counting = projections.iter().map(|projection| {
+            let (read_models, target) = (self.read_models.clone(), Target::Rebuild(*projection));
+            let counting = AbortOnDropHandle::new(tokio::spawn(async move { contents(&read_models, target).await }));
+            async move { Ok::<_, ReplayError>(counting.await??) }
+        });
+        let held = try_join_all(counting).await?;
+        for ((projection, expected), holds) in projections.iter().copied().zip(expected).zip(held) {
             if holds != expected {
                 return Err(ReplayError::ContentsDiffer {
                     projection,
@@ -60,11 +68,12 @@ impl Replay {
     }
 
     pub(super) async fn index(&self, projections: &[Projection], up_to: i64) -> Result<(), ReplayError> {
-        let mut connection = self.read_models.acquire().await?;
-        for projection in projections {
+        let indexing = projections.iter().map(|projection| async move {
+            let mut connection = self.read_models.acquire().await?;
             shadow::index(&mut connection, *projection).await?;
-            shadow::begin_at(&mut *connection, *projection, up_to).await?;
-        }
+            shadow::begin_at(&mut *connection, *projection, up_to).await
+        });
+        try_join_all(indexing).await?;
         Ok(())
     }
 

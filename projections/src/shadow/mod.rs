@@ -24,7 +24,7 @@ pub async fn create(transaction: &mut PgConnection, projection: Projection) -> R
         return Err(SwapRefused::View { projection, view });
     }
     drop_table(transaction, projection).await?;
-    let like = "including defaults including constraints including storage including comments";
+    let like = "including defaults including constraints including storage including compression including comments";
     sqlx::query(&format!("create table {rebuilt} (like {live} {like})")).execute(&mut *transaction).await?;
     // Reports may read the table: what was granted on it is granted again.
     sqlx::query(&format!(
