@@ -4,13 +4,14 @@ use std::collections::HashSet;
 
 use aggregates::customer::{Customer, CustomerCommand, ImportCustomer};
 use aggregates::ids::CustomerId;
+use futures::future::join_all;
 
 use crate::commands::{CommandError, handle, serialize};
 use crate::store::append::{Append, AppendError, append};
 use crate::store::ids::{IdError, Sequence, continue_above, draw_many};
 
 use super::ImportError;
-use super::reading::Sheet;
+use super::reading::{GROUPS, Sheet};
 use super::report::Tally;
 use super::resolve::{digest, imported_before, kept_id, source_key, taken_ids, taken_phone_numbers};
 use super::rows::{CustomerRow, Parsed, Reject, Warning};
@@ -63,20 +64,26 @@ impl Run<'_> {
         rows: &[CustomerRow],
         tally: &mut Tally,
     ) -> Result<(), ImportError> {
+        let mut done = HashSet::new();
         for _ in 0..MAX_CHUNK_ATTEMPTS {
-            let mut resolved = self.resolve_customers(sheet, rows).await?;
-            if self.job.dry_run {
+            let resolved = self.resolve_customers(sheet, rows, &done).await?;
+            let (appended, missed) = if self.job.dry_run {
                 let numbers = resolved.new.iter().map(|new| new.row.personal.phone_number.as_str().to_owned());
                 self.pretended.extend(numbers);
-            } else if !self.append_customers(&mut resolved.new).await? {
-                Self::pause().await;
-                continue;
-            }
-            for New { row, id } in &resolved.new {
+                (resolved.new, 0)
+            } else {
+                self.append_customers(resolved.new).await?
+            };
+            for New { row, id } in &appended {
                 tally.imported += 1;
                 tally.renumbered += u64::from(id.is_none() || *id != kept_id(&row.external_id));
                 let owner = if self.job.dry_run { Owner::Pending } else { Owner::Customer(id.unwrap_or(0)) };
                 self.owners.insert(row.external_id.clone(), Some(owner));
+                done.insert(row.row);
+            }
+            if missed > 0 {
+                Self::pause().await;
+                continue;
             }
             for (row, id) in resolved.before {
                 tally.imported += 1;
@@ -97,8 +104,13 @@ impl Run<'_> {
         Err(ImportError::Contention)
     }
 
-    /// Sorts a chunk's rows by what the store knows of them.
-    async fn resolve_customers<'r>(&self, sheet: &str, rows: &'r [CustomerRow]) -> Result<Resolved<'r>, ImportError> {
+    /// Sorts a chunk's rows, but for those that are done, by what the store knows of them.
+    async fn resolve_customers<'r>(
+        &self,
+        sheet: &str,
+        rows: &'r [CustomerRow],
+        done: &HashSet<u32>,
+    ) -> Result<Resolved<'r>, ImportError> {
         let pool = self.log.pool();
         let keys: Vec<String> = rows.iter().map(key).collect();
         let numbers: Vec<&str> = rows.iter().map(|row| row.personal.phone_number.as_str()).collect();
@@ -110,7 +122,7 @@ impl Run<'_> {
         let mut seen: HashSet<&str> = HashSet::new();
 
         let mut resolved = Resolved::default();
-        for (row, key) in rows.iter().zip(&keys) {
+        for (row, key) in rows.iter().zip(&keys).filter(|(row, _)| !done.contains(&row.row)) {
             let number = row.personal.phone_number.as_str();
             if self.owners.contains_key(&row.external_id) || !seen.insert(&row.external_id) {
                 resolved.rejects.push(reject(sheet, row, ID_COLUMN, "stands on an earlier row already"));
@@ -131,23 +143,46 @@ impl Run<'_> {
         Ok(resolved)
     }
 
-    /// Gives new ids where none is kept, and appends; `false` when somebody was faster with an id or a number.
-    async fn append_customers(&self, new: &mut [New<'_>]) -> Result<bool, ImportError> {
-        let pool = self.log.pool();
+    /// Gives new ids where none is kept, and appends. Answers what was appended, and how many were not because somebody
+    /// was faster with an id or a number.
+    async fn append_customers<'r>(&self, mut new: Vec<New<'r>>) -> Result<(Vec<New<'r>>, usize), ImportError> {
         let missing = new.iter().filter(|new| new.id.is_none()).count();
-        let mut drawn = draw_many(pool, Sequence::Customers, missing).await?.into_iter();
-        let mut to_append = Append::default();
-        for New { row, id } in new {
-            let kept = *id;
-            let id = *id.insert(match kept {
-                Some(id) => id,
-                None => drawn.next().ok_or(sqlx::Error::RowNotFound)?,
-            });
-            self.push_customer(&mut to_append, row, id, kept.is_none()).await?;
+        let mut drawn = draw_many(self.log.pool(), Sequence::Customers, missing).await?.into_iter();
+        let mut groups: [Vec<(New<'r>, bool)>; GROUPS] = Default::default();
+        for (place, mut one) in new.drain(..).enumerate() {
+            let is_renumbered = one.id.is_none();
+            if is_renumbered {
+                one.id = Some(drawn.next().ok_or(sqlx::Error::RowNotFound)?);
+            }
+            groups[place % GROUPS].push((one, is_renumbered));
         }
-        match append(pool, &to_append).await {
-            Ok(_) => Ok(true),
-            Err(AppendError::Conflict | AppendError::PhoneNumberTaken(_)) => Ok(false),
+        let outcomes = join_all(groups.into_iter().map(|group| self.append_customer_group(group))).await;
+        let (mut appended, mut missed) = (Vec::new(), 0);
+        for outcome in outcomes {
+            match outcome? {
+                (of_group, true) => appended.extend(of_group),
+                (of_group, false) => missed += of_group.len(),
+            }
+        }
+        Ok((appended, missed))
+    }
+
+    /// `false` where somebody was faster, and nothing of the group was appended.
+    async fn append_customer_group<'r>(
+        &self,
+        group: Vec<(New<'r>, bool)>,
+    ) -> Result<(Vec<New<'r>>, bool), ImportError> {
+        let mut to_append = Append::default();
+        for (New { row, id }, is_renumbered) in &group {
+            self.push_customer(&mut to_append, row, id.unwrap_or(0), *is_renumbered).await?;
+        }
+        let group = group.into_iter().map(|(new, _)| new).collect();
+        if !to_append.has_events() {
+            return Ok((group, true));
+        }
+        match append(self.log.pool(), &to_append).await {
+            Ok(_) => Ok((group, true)),
+            Err(AppendError::Conflict | AppendError::PhoneNumberTaken(_)) => Ok((group, false)),
             Err(error @ (AppendError::KeyTaken | AppendError::Untaken(_) | AppendError::Store(_))) => Err(error.into()),
         }
     }

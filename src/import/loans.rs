@@ -6,13 +6,14 @@ use aggregates::customer::{CarryOverLoan, Customer, CustomerCommand, CustomerRef
 use aggregates::ids::{CustomerId, LoanId};
 use aggregates::loan::{ImportLoan, Loan, LoanCommand, LoanTerms};
 use aggregates::profile::LoanRecord;
+use futures::future::join_all;
 
 use crate::commands::{CommandError, handle, serialize};
 use crate::store::append::{Append, AppendError, append};
 use crate::store::ids::{IdError, Sequence, continue_above, draw_many};
 
 use super::ImportError;
-use super::reading::Sheet;
+use super::reading::{GROUPS, Sheet};
 use super::report::Tally;
 use super::resolve::{
     EarlierCustomer, LoadedCustomer, digest, earlier_customer, imported_before, kept_id, load_customers, source_key,
@@ -56,6 +57,13 @@ struct New<'a> {
     id: Option<i64>,
 }
 
+/// Rows of one transaction, and whether each is renumbered; with their borrowers as their streams tell them.
+#[derive(Default)]
+struct Group<'a> {
+    new: Vec<(New<'a>, bool)>,
+    customers: HashMap<i64, LoadedCustomer>,
+}
+
 /// What became of a chunk.
 #[derive(Default)]
 struct Resolved<'a> {
@@ -85,19 +93,25 @@ impl Run<'_> {
     async fn loan_chunk(&mut self, sheet: &str, rows: &[LoanRow], tally: &mut Tally) -> Result<(), ImportError> {
         let mut unknown = Vec::new();
         let owned = self.find_owners(sheet, rows, &mut unknown).await?;
+        let mut done = HashSet::new();
         for _ in 0..MAX_CHUNK_ATTEMPTS {
-            let mut resolved = self.resolve_loans(sheet, &owned).await?;
-            if self.job.dry_run {
+            let resolved = self.resolve_loans(sheet, &owned, &done).await?;
+            let (appended, missed) = if self.job.dry_run {
                 self.earlier.ids.extend(resolved.new.iter().filter_map(|new| new.id));
-            } else if !self.append_loans(&mut resolved.new).await? {
+                (resolved.new, 0)
+            } else {
+                self.append_loans(resolved.new).await?
+            };
+            for New { row, id, .. } in &appended {
+                tally.imported += 1;
+                tally.renumbered += u64::from(id.is_none() || *id != kept_id(&row.external_id));
+                done.insert(row.row);
+            }
+            if missed > 0 {
                 Self::pause().await;
                 continue;
             }
             self.earlier.keys.extend(owned.iter().map(|owned| short(&key(owned))));
-            for New { row, id, .. } in &resolved.new {
-                tally.imported += 1;
-                tally.renumbered += u64::from(id.is_none() || *id != kept_id(&row.external_id));
-            }
             for (row, id) in &resolved.before {
                 tally.imported += 1;
                 tally.renumbered += u64::from(Some(*id) != kept_id(&row.external_id));
@@ -150,8 +164,13 @@ impl Run<'_> {
         Ok(owned)
     }
 
-    /// Sorts a chunk's rows by what the store knows of them.
-    async fn resolve_loans<'r>(&self, sheet: &str, owned: &[Owned<'r>]) -> Result<Resolved<'r>, ImportError> {
+    /// Sorts a chunk's rows, but for those that are done, by what the store knows of them.
+    async fn resolve_loans<'r>(
+        &self,
+        sheet: &str,
+        owned: &[Owned<'r>],
+        done: &HashSet<u32>,
+    ) -> Result<Resolved<'r>, ImportError> {
         let pool = self.log.pool();
         let keys: Vec<String> = owned.iter().map(key).collect();
         let wanted: Vec<i64> = owned.iter().filter_map(|owned| kept_id(&owned.row.external_id)).collect();
@@ -163,6 +182,8 @@ impl Run<'_> {
         for (Owned { row, owner }, key) in owned.iter().zip(&keys) {
             if self.earlier.keys.contains(&short(key)) || !seen.insert(key) {
                 resolved.rejects.push(reject(sheet, row, LOAN_COLUMN, "stands on an earlier row of this customer"));
+            } else if done.contains(&row.row) {
+                // Counted when it was appended.
             } else if let Some(before) = imported.get(key).filter(|before| before.is_of(self.job.import_id())) {
                 resolved.before.push((row, before.id));
             } else if let Some(before) = imported.get(key) {
@@ -184,34 +205,62 @@ impl Run<'_> {
         Ok(resolved)
     }
 
-    /// Gives new ids where none is kept, and appends; `false` when somebody was faster.
-    async fn append_loans(&self, new: &mut [New<'_>]) -> Result<bool, ImportError> {
+    /// Gives new ids where none is kept, and appends, a customer's loans together. Answers what was appended, and how many
+    /// were not because somebody was faster.
+    async fn append_loans<'r>(&self, mut new: Vec<New<'r>>) -> Result<(Vec<New<'r>>, usize), ImportError> {
         let pool = self.log.pool();
         let missing = new.iter().filter(|new| new.id.is_none()).count();
         let mut drawn = draw_many(pool, Sequence::Loans, missing).await?.into_iter();
         let borrowers: HashSet<i64> = new.iter().filter_map(|new| borrower(new.owner)).collect();
         let borrowers: Vec<i64> = borrowers.into_iter().collect();
         let mut customers = load_customers(pool, &borrowers).await?;
+        let mut groups: [Group<'r>; GROUPS] = Default::default();
+        for mut one in new.drain(..) {
+            let is_renumbered = one.id.is_none();
+            if is_renumbered {
+                one.id = Some(drawn.next().ok_or(sqlx::Error::RowNotFound)?);
+            }
+            let customer_id = borrower(one.owner).unwrap_or(0);
+            let group = usize::try_from(customer_id).unwrap_or(0) % GROUPS;
+            let group = &mut groups[group];
+            group.customers.entry(customer_id).or_insert_with(|| customers.remove(&customer_id).unwrap_or_default());
+            group.new.push((one, is_renumbered));
+        }
+        let outcomes = join_all(groups.into_iter().map(|group| self.append_loan_group(group))).await;
+        let (mut appended, mut missed) = (Vec::new(), 0);
+        for outcome in outcomes {
+            match outcome? {
+                (of_group, true) => appended.extend(of_group),
+                (of_group, false) => missed += of_group.len(),
+            }
+        }
+        Ok((appended, missed))
+    }
+
+    /// `false` where somebody was faster, and nothing of the group was appended.
+    async fn append_loan_group<'r>(&self, group: Group<'r>) -> Result<(Vec<New<'r>>, bool), ImportError> {
+        let Group { new, mut customers } = group;
         let mut to_append = Append::default();
-        for New { row, owner, id } in new {
-            let kept = *id;
-            let id = *id.insert(match kept {
-                Some(id) => id,
-                None => drawn.next().ok_or(sqlx::Error::RowNotFound)?,
-            });
+        let mut is_free = true;
+        for (New { row, owner, id }, is_renumbered) in &new {
             let customer_id = borrower(*owner).unwrap_or(0);
             let customer = customers.entry(customer_id).or_default();
-            match self.push_loan(&mut to_append, customer, customer_id, row, id, kept.is_none()).await {
+            match self.push_loan(&mut to_append, customer, customer_id, row, id.unwrap_or(0), *is_renumbered).await {
                 // Another import brought the row in after this one had looked.
                 Err(ImportError::Command(CommandError::Customer(CustomerRefusal::LoanAlreadyKnown(_)))) => {
-                    return Ok(false);
+                    is_free = false;
+                    break;
                 }
                 pushed => pushed?,
             }
         }
-        match append(pool, &to_append).await {
-            Ok(_) => Ok(true),
-            Err(AppendError::Conflict) => Ok(false),
+        let new = new.into_iter().map(|(new, _)| new).collect();
+        if !is_free || !to_append.has_events() {
+            return Ok((new, is_free));
+        }
+        match append(self.log.pool(), &to_append).await {
+            Ok(_) => Ok((new, true)),
+            Err(AppendError::Conflict) => Ok((new, false)),
             Err(
                 error @ (AppendError::PhoneNumberTaken(_)
                 | AppendError::KeyTaken

@@ -16,8 +16,11 @@ use super::resolve::kept_id;
 use super::rows::{CustomerRow, LoanRow, Parsed};
 use super::workbook::{SheetSummary, Source, StopOnDrop, WorkbookError, read_customers, read_loans};
 
-/// Rows of one transaction: few enough that the log is held back for milliseconds only.
-pub(super) const CHUNK_ROWS: usize = 500;
+/// Rows that are looked up and taken at once, in [`GROUPS`] transactions: few enough for each of those that the log is
+/// held back for milliseconds only.
+pub(super) const CHUNK_ROWS: usize = 2000;
+/// Transactions of a chunk, side by side: while one is made ready, the others are with the database.
+pub(super) const GROUPS: usize = 4;
 
 /// One workbook, and how far an import has come with it.
 pub(super) struct Sheet<T> {
