@@ -28,7 +28,7 @@ where kept.position is null or kept.position < heads.position";
 
 pub(crate) async fn measure(chosen: &Chosen, world: &World, report: &mut Report) -> anyhow::Result<()> {
     let workbooks = world.directory().join("workbooks");
-    run(generate(chosen, &workbooks)).await?;
+    run(generate(chosen.customers(), chosen.loans(), &workbooks)).await?;
     let mut runs = Runs::default();
     for _ in 0..chosen.long_rounds() {
         let database = world.database().await?;
@@ -51,11 +51,33 @@ pub(crate) async fn measure(chosen: &Chosen, world: &World, report: &mut Report)
     Ok(())
 }
 
-fn generate(chosen: &Chosen, workbooks: &Path) -> Command {
+/// The program that makes up workbooks.
+pub(crate) fn generate(customers: u64, loans: u64, workbooks: &Path) -> Command {
     let mut generate = command("postgres://unused");
-    let (customers, loans) = (chosen.customers().to_string(), chosen.loans().to_string());
+    let (customers, loans) = (customers.to_string(), loans.to_string());
     generate.args(["generate", "--customers", &customers, "--loans", &loans, "--out"]).arg(workbooks);
     generate
+}
+
+fn import(database: &Database, workbooks: &Path) -> Command {
+    let mut import = command(&database.url);
+    import.arg("import").arg("--customers").arg(workbooks.join("customer_data.xlsx"));
+    import.arg("--loans").arg(workbooks.join("loan_data.xlsx"));
+    import
+}
+
+fn rebuild(database: &Database) -> Command {
+    let mut rebuild = command(&database.url);
+    rebuild.args(["rebuild", "--all"]);
+    rebuild
+}
+
+/// Fills a database: its log, and its read models.
+pub(crate) async fn import_and_rebuild(database: &Database, workbooks: &Path) -> anyhow::Result<()> {
+    run(import(database, workbooks)).await?;
+    run(rebuild(database)).await?;
+    sqlx::query("vacuum analyze").execute(&database.pool).await?;
+    Ok(())
 }
 
 /// Seconds of each round, and what they were taken over.
@@ -76,10 +98,7 @@ struct Runs {
 
 impl Runs {
     async fn import(&mut self, database: &Database, workbooks: &Path) -> anyhow::Result<()> {
-        let mut import = command(&database.url);
-        import.arg("import").arg("--customers").arg(workbooks.join("customer_data.xlsx"));
-        import.arg("--loans").arg(workbooks.join("loan_data.xlsx"));
-        let ran = run(import).await?;
+        let ran = run(import(database, workbooks)).await?;
         self.import.push(ran.time.as_secs_f64());
         self.import_memory = ran.memory.or(self.import_memory);
         let events: i64 = sqlx::query_scalar("select count(*) from events").fetch_one(&database.pool).await?;
@@ -109,9 +128,7 @@ impl Runs {
     }
 
     async fn rebuild(&mut self, database: &Database) -> anyhow::Result<()> {
-        let mut rebuild = command(&database.url);
-        rebuild.args(["rebuild", "--all"]);
-        let ran = run(rebuild).await.context("rebuild")?;
+        let ran = run(rebuild(database)).await.context("rebuild")?;
         self.rebuild.push(ran.time.as_secs_f64());
         self.rebuild_memory = ran.memory;
         Ok(())

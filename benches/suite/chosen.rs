@@ -49,6 +49,8 @@ pub(crate) enum Part {
     Requests,
     /// Import, projection, rebuild.
     Bulk,
+    /// The same beside much and beside little.
+    Growth,
 }
 
 /// A limit that answers over HTTP.

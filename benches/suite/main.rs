@@ -8,6 +8,7 @@
 
 mod bulk;
 mod chosen;
+mod growth;
 mod limits;
 mod load;
 mod process;
@@ -55,6 +56,9 @@ async fn of(chosen: &Chosen, world: &World) -> anyhow::Result<Report> {
     }
     if chosen.has(Part::Bulk) {
         bulk::measure(chosen, world, &mut report).await?;
+    }
+    if chosen.has(Part::Growth) {
+        growth::measure(chosen, world, &mut report).await?;
     }
     Ok(report)
 }

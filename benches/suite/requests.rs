@@ -105,9 +105,11 @@ pub(crate) async fn measure(chosen: &Chosen, world: &World, report: &mut Report)
     world.drop(beside).await
 }
 
-async fn service(world: &World, database: &Database, arguments: &[&str]) -> anyhow::Result<Serving> {
+/// The service on a database, with limits on that are never reached.
+pub(crate) async fn service(world: &World, database: &Database, arguments: &[&str]) -> anyhow::Result<Serving> {
     let mut service = command(&database.url);
-    service.args(["serve", "--nats-url", &world.nats_url(), "--nats-stream", "bench_requests"]);
+    service.args(["serve", "--nats-url", &world.nats_url(), "--nats-stream"]);
+    service.arg(format!("bench_requests_{}", database.name));
     service.args(["--rate-limit-anonymous", RATE_LIMIT]).args(arguments);
     Serving::start(service).await
 }

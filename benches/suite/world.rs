@@ -79,7 +79,7 @@ impl World {
 
 /// A database of this run.
 pub(crate) struct Database {
-    name: String,
+    pub(crate) name: String,
     pub(crate) url: String,
     pub(crate) pool: PgPool,
 }
