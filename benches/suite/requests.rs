@@ -17,6 +17,8 @@ use crate::world::{Database, World};
 /// Each borrows once before it is measured, so there are as many loans.
 const CUSTOMERS: u64 = 2_000;
 const MONTHLY_INCOME: u64 = 1_000_000;
+/// So that the streams of several services fit beside each other.
+const STREAM_BYTES: &str = "268435456";
 /// On, and never reached.
 const RATE_LIMIT: &str = "100000000";
 /// Of what was reached, for latencies: a service that is kept fully busy has queues.
@@ -109,7 +111,7 @@ pub(crate) async fn measure(chosen: &Chosen, world: &World, report: &mut Report)
 pub(crate) async fn service(world: &World, database: &Database, arguments: &[&str]) -> anyhow::Result<Serving> {
     let mut service = command(&database.url);
     service.args(["serve", "--nats-url", &world.nats_url(), "--nats-stream"]);
-    service.arg(format!("bench_requests_{}", database.name));
+    service.arg(format!("bench_requests_{}", database.name)).args(["--nats-stream-bytes", STREAM_BYTES]);
     service.args(["--rate-limit-anonymous", RATE_LIMIT]).args(arguments);
     Serving::start(service).await
 }
