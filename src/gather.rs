@@ -5,6 +5,7 @@
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{Semaphore, oneshot};
 use tracing::Instrument;
@@ -13,14 +14,31 @@ use crate::telemetry::statements::carried;
 
 /// Gathers questions.
 pub struct Gatherer<Question, Answer> {
-    waiting: Mutex<Vec<Asked<Question, Answer>>>,
+    waiting: Mutex<Waiting<Question, Answer>>,
     turns: Arc<Semaphore>,
     at_most: usize,
 }
 
+struct Waiting<Question, Answer> {
+    /// Those who came first are first.
+    asked: Vec<Asked<Question, Answer>>,
+    /// How many have come so far.
+    came: u64,
+}
+
 struct Asked<Question, Answer> {
+    number: u64,
     question: Question,
     teller: oneshot::Sender<Answer>,
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unanswered {
+    /// The question was not asked: its turn did not come in time.
+    Withdrawn,
+    /// It was asked, and nobody said what came of it.
+    Lost,
 }
 
 impl<Question, Answer> Gatherer<Question, Answer>
@@ -31,34 +49,48 @@ where
     /// Up to `at_most` questions are answered together, and `turns` such askings are under way at once.
     #[must_use]
     pub fn new(turns: usize, at_most: usize) -> Self {
-        Self { waiting: Mutex::default(), turns: Arc::new(Semaphore::new(turns)), at_most }
+        let waiting = Waiting { asked: Vec::new(), came: 0 };
+        Self { waiting: Mutex::new(waiting), turns: Arc::new(Semaphore::new(turns)), at_most }
     }
 
-    /// Asks, alone or together with others. `answer` gives each question its answer, in their order; it comes to its
-    /// end also when whoever asked goes away meanwhile. `None` where it gave none, or panicked. Its statements count for
-    /// whoever begins it.
+    /// Asks, alone or together with others, once a turn comes; a question that has waited for so long is withdrawn.
+    /// `answer` gives each question its answer, in their order; it comes to its end also when whoever asked goes away
+    /// meanwhile. Its statements count for whoever begins it.
+    ///
+    /// # Errors
+    /// [`Unanswered`].
     pub async fn ask<Answering>(
         &self,
         question: Question,
+        wait: Duration,
         answer: impl Fn(Vec<Question>) -> Answering,
-    ) -> Option<Answer>
+    ) -> Result<Answer, Unanswered>
     where
         Answering: Future<Output = Vec<Answer>> + Send + 'static,
     {
         let (teller, mut told) = oneshot::channel();
-        self.waiting().push(Asked { question, teller });
+        let number = self.waiting().push(question, teller);
+        let in_vain = tokio::time::sleep(wait);
+        tokio::pin!(in_vain);
         loop {
             let turn = tokio::select! {
                 biased;
-                answer = &mut told => return answer.ok(),
-                // Nobody closes it.
-                turn = Arc::clone(&self.turns).acquire_owned() => turn.ok()?,
+                answer = &mut told => return answer.map_err(|_| Unanswered::Lost),
+                turn = Arc::clone(&self.turns).acquire_owned() => turn.map_err(|_| Unanswered::Withdrawn)?,
+                () = &mut in_vain => {
+                    let is_withdrawn = self.waiting().withdraw(number);
+                    if is_withdrawn {
+                        return Err(Unanswered::Withdrawn);
+                    }
+                    // It is being asked.
+                    return told.await.map_err(|_| Unanswered::Lost);
+                }
             };
-            let (questions, tellers) = self.take();
+            let (questions, tellers) = self.waiting().take(self.at_most);
             if questions.is_empty() {
                 // Others have taken this question along.
                 drop(turn);
-                return told.await.ok();
+                return told.await.map_err(|_| Unanswered::Lost);
             }
             let answering = answer(questions);
             let asking = async move {
@@ -73,27 +105,41 @@ where
         }
     }
 
-    /// Those who came first and are still there.
-    fn take(&self) -> (Vec<Question>, Vec<oneshot::Sender<Answer>>) {
-        let mut waiting = self.waiting();
-        waiting.retain(|asked| !asked.teller.is_closed());
-        let at_most = self.at_most.min(waiting.len());
-        waiting.drain(..at_most).map(|Asked { question, teller }| (question, teller)).unzip()
+    fn waiting(&self) -> MutexGuard<'_, Waiting<Question, Answer>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<Question, Answer> Waiting<Question, Answer> {
+    fn push(&mut self, question: Question, teller: oneshot::Sender<Answer>) -> u64 {
+        self.came += 1;
+        self.asked.push(Asked { number: self.came, question, teller });
+        self.came
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Vec<Asked<Question, Answer>>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    /// `false` where it is not here any more.
+    fn withdraw(&mut self, number: u64) -> bool {
+        let before = self.asked.len();
+        self.asked.retain(|asked| asked.number != number);
+        self.asked.len() < before
+    }
+
+    /// Those who came first and are still there.
+    fn take(&mut self, at_most: usize) -> (Vec<Question>, Vec<oneshot::Sender<Answer>>) {
+        self.asked.retain(|asked| !asked.teller.is_closed());
+        let at_most = at_most.min(self.asked.len());
+        self.asked.drain(..at_most).map(|Asked { question, teller, .. }| (question, teller)).unzip()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use futures::future::join_all;
     use tokio::sync::Barrier;
 
     use super::*;
+
+    const LONG: Duration = Duration::from_secs(60);
 
     /// Doubles, and says how many were asked together.
     async fn double(questions: Vec<u32>) -> Vec<(u32, usize)> {
@@ -104,14 +150,14 @@ mod tests {
     #[tokio::test]
     async fn who_comes_alone_goes_at_once() {
         let gatherer = Gatherer::new(1, 10);
-        assert_eq!(gatherer.ask(4, double).await, Some((8, 1)));
-        assert_eq!(gatherer.ask(5, double).await, Some((10, 1)));
+        assert_eq!(gatherer.ask(4, LONG, double).await, Ok((8, 1)));
+        assert_eq!(gatherer.ask(5, LONG, double).await, Ok((10, 1)));
     }
 
     #[tokio::test]
     async fn those_who_come_meanwhile_go_together_and_each_gets_its_own_answer() {
         let gatherer = Gatherer::new(1, 3);
-        let answers = join_all((0..8).map(|question| gatherer.ask(question, double))).await;
+        let answers = join_all((0..8).map(|question| gatherer.ask(question, LONG, double))).await;
         let answers: Vec<_> = answers.into_iter().flatten().collect();
         assert_eq!(answers.iter().map(|(doubled, _)| *doubled).collect::<Vec<_>>(), [0, 2, 4, 6, 8, 10, 12, 14]);
         let together: Vec<_> = answers.iter().map(|(_, together)| *together).collect();
@@ -131,26 +177,36 @@ mod tests {
             }
         };
         let asking = Arc::clone(&gatherer);
-        let first = tokio::spawn(async move { asking.ask(1, answer).await });
+        let first = tokio::spawn(async move { asking.ask(1, LONG, answer).await });
         begun.wait().await;
         first.abort();
-        assert_eq!(gatherer.ask(2, double).await, Some((4, 1)), "the turn is given back");
+        assert_eq!(gatherer.ask(2, LONG, double).await, Ok((4, 1)), "the turn is given back");
     }
 
     #[tokio::test]
     async fn a_question_whose_asker_has_gone_is_not_asked() {
         let gatherer = Gatherer::new(1, 10);
-        let impatient = tokio::time::timeout(Duration::from_millis(5), gatherer.ask(2, double));
-        let (first, given_up) = tokio::join!(gatherer.ask(1, double), impatient);
-        assert_eq!((first, given_up.is_err()), (Some((2, 1)), true));
-        assert_eq!(gatherer.ask(3, double).await, Some((6, 1)));
+        let impatient = tokio::time::timeout(Duration::from_millis(5), gatherer.ask(2, LONG, double));
+        let (first, given_up) = tokio::join!(gatherer.ask(1, LONG, double), impatient);
+        assert_eq!((first, given_up.is_err()), (Ok((2, 1)), true));
+        assert_eq!(gatherer.ask(3, LONG, double).await, Ok((6, 1)));
     }
 
     #[tokio::test]
     async fn a_panic_is_no_answer_and_keeps_nobody_from_asking() {
         let gatherer = Gatherer::<u32, u32>::new(1, 10);
         let panicking = |_| async { panic!("on purpose") };
-        assert_eq!(gatherer.ask(1, panicking).await, None);
-        assert_eq!(gatherer.ask(1, |questions| async { questions }).await, Some(1));
+        assert_eq!(gatherer.ask(1, LONG, panicking).await, Err(Unanswered::Lost));
+        assert_eq!(gatherer.ask(1, LONG, |questions| async { questions }).await, Ok(1));
+    }
+
+    #[tokio::test]
+    async fn a_question_whose_turn_does_not_come_in_time_is_withdrawn() {
+        let gatherer = Gatherer::new(1, 1);
+        let in_vain = gatherer.ask(2, Duration::from_millis(5), double);
+        let (first, withdrawn) = tokio::join!(gatherer.ask(1, LONG, double), in_vain);
+        assert_eq!((first, withdrawn), (Ok((2, 1)), Err(Unanswered::Withdrawn)));
+        // Once asked it is waited for.
+        assert_eq!(gatherer.ask(3, Duration::from_millis(5), double).await, Ok((6, 1)));
     }
 }

@@ -152,8 +152,8 @@ pub async fn park_untried(
     Ok(())
 }
 
-/// Moves the checkpoint and answers whose events are withheld, and the checkpoint's stamp. They are read under the checkpoint's lock, so a customer
-/// that was redriven meanwhile is not among them.
+/// Moves the checkpoint and answers whose events are withheld, and the checkpoint's stamp. They are read under the
+/// checkpoint's lock, so a customer that was redriven meanwhile is not among them.
 async fn move_checkpoint(
     transaction: &mut PgConnection,
     target: Target,

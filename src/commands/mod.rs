@@ -319,7 +319,7 @@ impl Commands {
         }
         let began = Instant::now();
         let span = debug_span!("append", position = Empty);
-        let appended = self.appending.append(to_append).instrument(span.clone()).await;
+        let appended = self.appending.append(customer_id, to_append).instrument(span.clone()).await;
         self.known.now(customer_id, known.filter(|_| appended.is_ok()));
         let position = match appended {
             Ok(position) => position,

@@ -146,8 +146,8 @@ impl Connections {
         Self { kept: Kept::of(&pool).map(Arc::new), pool, watched: None }
     }
 
-    /// Gives back to the pool what was not used for a while.
-    pub(super) fn give_back_old(&self) {
+    /// Gives back to the pool what was not used for a while: to be called again and again.
+    pub fn give_back_old(&self) {
         if let Some(kept) = &self.kept {
             kept.give_back_old();
         }

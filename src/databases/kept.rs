@@ -49,14 +49,17 @@ impl Kept {
         pool: &PgPool,
         is_doubted: impl Fn(Duration) -> bool,
     ) -> Result<Held<'_>, sqlx::Error> {
-        let turn = tokio::time::timeout(pool.options().get_acquire_timeout(), self.turns.acquire()).await;
-        let turn = turn.map_err(|_| sqlx::Error::PoolTimedOut)?.map_err(|_| sqlx::Error::PoolClosed)?;
-        let known = self.take(|since| since < KEPT_FOR && !is_doubted(since));
-        let lent = match known.filter(|_| !pool.is_closed()) {
-            Some(lent) => lent,
-            None => Lent { connection: pool.acquire().await?, since: Instant::now() },
+        let had = async {
+            let turn = self.turns.acquire().await.map_err(|_| sqlx::Error::PoolClosed)?;
+            let known = self.take(|since| since < KEPT_FOR && !is_doubted(since));
+            let lent = match known.filter(|_| !pool.is_closed()) {
+                Some(lent) => lent,
+                None => Lent { connection: pool.acquire().await?, since: Instant::now() },
+            };
+            Ok(Held { lent, kept: Some((self, turn)) })
         };
-        Ok(Held { lent, kept: Some((self, turn)) })
+        let had = tokio::time::timeout(pool.options().get_acquire_timeout(), had).await;
+        had.unwrap_or(Err(sqlx::Error::PoolTimedOut))
     }
 
     /// The one that was used last of those that are good; the others go back.
@@ -102,8 +105,12 @@ impl Held<'_> {
     /// Its statement has come to its end, and the next one may have it.
     pub(super) fn keep(self, pool: &PgPool) {
         let Some((kept, turn)) = self.kept else { return };
-        if self.lent.since.elapsed() < KEPT_FOR && !pool.is_closed() {
+        if self.lent.since.elapsed() < KEPT_FOR {
             kept.idle().push(self.lent);
+        }
+        // Whoever closes it gives back what is kept then, and waits for the rest.
+        if pool.is_closed() {
+            kept.give_back_all();
         }
         drop(turn);
     }

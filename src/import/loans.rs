@@ -226,6 +226,8 @@ impl Run<'_> {
             group.customers.entry(customer_id).or_insert_with(|| customers.remove(&customer_id).unwrap_or_default());
             group.new.push((one, is_renumbered));
         }
+        // In the order of their ids, as commands append to them: no two statements wait for each other then.
+        groups.iter_mut().for_each(|group| group.new.sort_by_key(|(new, _)| borrower(new.owner)));
         let outcomes = join_all(groups.into_iter().map(|group| self.append_loan_group(group))).await;
         let (mut appended, mut missed) = (Vec::new(), 0);
         for outcome in outcomes {

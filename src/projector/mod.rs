@@ -124,6 +124,7 @@ impl Projector {
             if let Err(error) = self.keep_share(&mut leases, &mut workers, queues, &held).await {
                 break Err(error);
             }
+            self.together.give_back_old();
             if beaten.is_none_or(|at| at.elapsed() >= BEAT_EVERY) {
                 match self.beat(&mut workers).await {
                     Ok(false) => {}

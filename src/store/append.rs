@@ -5,6 +5,7 @@
 //! ends, which is what [`super::gap`] relies on: PostgreSQL locks every table that a statement writes before it runs
 //! any part of it.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use cqrs_es::persist::SerializedEvent;
@@ -35,6 +36,32 @@ struct EventColumns {
     event_versions: Vec<String>,
     payloads: Vec<String>,
     metadata: Vec<String>,
+}
+
+/// The events that others go on from.
+#[derive(Debug, Default)]
+struct Prior<'a> {
+    aggregate_types: Vec<&'a str>,
+    aggregate_ids: Vec<&'a str>,
+    sequences: Vec<i64>,
+}
+
+impl EventColumns {
+    /// What each stream must end with, of those that are there already.
+    fn prior(&self) -> Prior<'_> {
+        let mut prior = Prior::default();
+        let mut seen = HashSet::new();
+        for ((aggregate_type, aggregate_id), sequence) in
+            self.aggregate_types.iter().zip(&self.aggregate_ids).zip(&self.sequences)
+        {
+            if seen.insert((aggregate_type, aggregate_id)) && *sequence > 1 {
+                prior.aggregate_types.push(aggregate_type);
+                prior.aggregate_ids.push(aggregate_id);
+                prior.sequences.push(sequence - 1);
+            }
+        }
+        prior
+    }
 }
 
 #[derive(Debug, Default, Clone)]
@@ -72,9 +99,18 @@ pub enum AppendError {
     Store(#[source] Arc<sqlx::Error>),
 }
 
+/// Where one of the events that these go on from is not there, they have no sequence, and the table refuses them: whoever
+/// remembers more of a stream than there is (the log was taken back to an earlier day) must not leave a hole in it.
 const INSERT_EVENTS: &str = "
 insert into events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata)
-select aggregate_type, aggregate_id, sequence, event_type, event_version, payload::json, metadata::json
+select aggregate_type, aggregate_id,
+       case when (
+           select count(*) from unnest($8::text[], $9::text[], $10::bigint[]) as prior (aggregate_type, aggregate_id, sequence)
+           where not exists (
+               select from events known where known.aggregate_type = prior.aggregate_type
+                   and known.aggregate_id = prior.aggregate_id and known.sequence = prior.sequence)
+       ) = 0 then sequence end,
+       event_type, event_version, payload::json, metadata::json
 from unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[]) with ordinality
      as e (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata, place)
 order by place
@@ -84,12 +120,12 @@ returning position";
 /// were before the statement: a number that one of its customers gives back is not free for another of them.
 const INSERT_RESERVATIONS: &str = "
 numbers as (
-    insert into phone_numbers (phone_number, customer_id) select * from unnest($8::text[], $9::bigint[])
+    insert into phone_numbers (phone_number, customer_id) select * from unnest($11::text[], $12::bigint[]) order by 1
 ), imported as (
     insert into imported_rows (kind, source_key, id, digest, import_id)
-    select * from unnest($10::text[], $11::text[], $12::bigint[], $13::bytea[], $16::bigint[])
+    select * from unnest($13::text[], $14::text[], $15::bigint[], $16::bytea[], $19::bigint[])
 ), released as (
-    delete from phone_numbers held using unnest($14::text[], $15::bigint[]) as given_back (phone_number, customer_id)
+    delete from phone_numbers held using unnest($17::text[], $18::bigint[]) as given_back (phone_number, customer_id)
     where held.phone_number = given_back.phone_number and held.customer_id = given_back.customer_id
 )";
 
@@ -98,7 +134,7 @@ const INSERT_ANSWER: &str = "
 remembered as (
     insert into idempotency_keys
         (idempotency_key, request_digest, status, answer, revision, partition, position, caller)
-    select $17, $18, $19, $20, $21, $22, coalesce(max(position), $23), $24 from appended
+    select $20, $21, $22, $23, $24, $25, coalesce(max(position), $26), $27 from appended
 )";
 
 impl Append {
@@ -221,7 +257,7 @@ pub async fn append(executor: impl PgExecutor<'_>, append: &Append) -> Result<i6
 ///
 /// # Errors
 /// As [`append`]; then nothing of any of them was appended.
-pub async fn append_joined(executor: impl PgExecutor<'_>, appends: &[Append]) -> Result<Vec<i64>, AppendError> {
+pub async fn append_joined(executor: impl PgExecutor<'_>, appends: &[&Append]) -> Result<Vec<i64>, AppendError> {
     let mut joined = Append::default();
     for append in appends {
         joined.join(append);
@@ -237,7 +273,7 @@ pub async fn append_joined(executor: impl PgExecutor<'_>, appends: &[Append]) ->
 /// Appends; returns the positions in order.
 async fn positions(executor: impl PgExecutor<'_>, append: &Append) -> Result<Vec<i64>, AppendError> {
     let events = &append.events;
-    let statement = append.statement();
+    let (statement, prior) = (append.statement(), events.prior());
     let mut query = sqlx::query_scalar::<_, i64>(&statement)
         .bind(&events.aggregate_types)
         .bind(&events.aggregate_ids)
@@ -245,7 +281,10 @@ async fn positions(executor: impl PgExecutor<'_>, append: &Append) -> Result<Vec
         .bind(&events.event_types)
         .bind(&events.event_versions)
         .bind(&events.payloads)
-        .bind(&events.metadata);
+        .bind(&events.metadata)
+        .bind(prior.aggregate_types)
+        .bind(prior.aggregate_ids)
+        .bind(prior.sequences);
     if !append.is_plain() {
         let imported = &append.imported;
         query = query
@@ -278,12 +317,14 @@ async fn positions(executor: impl PgExecutor<'_>, append: &Append) -> Result<Vec
 }
 
 impl AppendError {
-    /// Whether the database itself says that it has appended nothing.
+    /// Whether it may be one stream's or number's fault: of several that were appended together, the others may fare
+    /// better by themselves.
     #[must_use]
-    pub fn is_explained(&self) -> bool {
+    pub fn is_ones_own(&self) -> bool {
         match self {
             Self::Conflict | Self::PhoneNumberTaken(_) | Self::KeyTaken => true,
-            Self::Untaken(error) | Self::Store(error) => error.as_database_error().is_some() && !is_unexplained(error),
+            Self::Untaken(_) => false,
+            Self::Store(error) => error.as_database_error().is_some() && !is_unexplained(error),
         }
     }
 }
@@ -320,6 +361,7 @@ impl From<&(dyn DatabaseError + 'static)> for Refused {
     fn from(error: &(dyn DatabaseError + 'static)) -> Self {
         match (error.code().as_deref(), error.constraint()) {
             (Some("23505"), Some("events_pkey" | "imported_rows_pkey")) => Self::StreamTaken,
+            (Some("23502"), _) if column(error) == Some("sequence") => Self::StreamTaken,
             (Some("23505"), Some("phone_numbers_pkey")) => Self::PhoneNumberTaken(conflicting_key(error)),
             (Some("23505"), Some("idempotency_keys_pkey")) => Self::KeyTaken,
             (Some("40001" | "40P01"), _) => Self::Deadlock,
@@ -328,6 +370,11 @@ impl From<&(dyn DatabaseError + 'static)> for Refused {
             _ => Self::Otherwise,
         }
     }
+}
+
+/// The column that PostgreSQL's error is about.
+fn column<'e>(error: &'e (dyn DatabaseError + 'static)) -> Option<&'e str> {
+    error.try_downcast_ref::<sqlx::postgres::PgDatabaseError>().and_then(|error| error.column())
 }
 
 /// The key in PostgreSQL's detail: `Key (phone_number)=(9876543210) already exists.`

@@ -1,13 +1,14 @@
 //! New ids, drawn from sequences. A drawn id that is not used is lost, which no one minds.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use aggregates::Invalid;
 use aggregates::ids::{CustomerId, DecisionId, LoanId, RepaymentId};
 use sqlx::{PgExecutor, PgPool};
 
 use crate::databases::connections::Connections;
-use crate::gather::Gatherer;
+use crate::gather::{Gatherer, Unanswered};
 
 /// So many draws of a kind are under way at once, each for so many who need an id.
 const DRAWS: usize = 1;
@@ -57,13 +58,17 @@ impl Draws {
         Self { log, customers: Gatherer::new(DRAWS, DRAWN_TOGETHER), decisions: Gatherer::new(DRAWS, DRAWN_TOGETHER) }
     }
 
+    fn wait(&self) -> Duration {
+        self.log.options().get_acquire_timeout()
+    }
+
     /// A new customer's id.
     ///
     /// # Errors
     /// [`IdError`].
     pub async fn customer(&self) -> Result<CustomerId, IdError> {
         let draw = |askers: Vec<()>| draw_customers(self.log.clone(), askers.len());
-        self.customers.ask((), draw).await.unwrap_or_else(|| Err(unanswered()))
+        self.customers.ask((), self.wait(), draw).await.unwrap_or_else(|unanswered| Err(unanswered.into()))
     }
 
     /// The ids of a decision and of the loan that it may open.
@@ -72,12 +77,17 @@ impl Draws {
     /// [`IdError`].
     pub async fn decision_and_loan(&self) -> Result<(DecisionId, LoanId), IdError> {
         let draw = |askers: Vec<()>| draw_decisions_and_loans(self.log.clone(), askers.len());
-        self.decisions.ask((), draw).await.unwrap_or_else(|| Err(unanswered()))
+        self.decisions.ask((), self.wait(), draw).await.unwrap_or_else(|unanswered| Err(unanswered.into()))
     }
 }
 
-fn unanswered() -> IdError {
-    IdError::from(sqlx::Error::WorkerCrashed)
+impl From<Unanswered> for IdError {
+    fn from(unanswered: Unanswered) -> Self {
+        Self::from(match unanswered {
+            Unanswered::Withdrawn => sqlx::Error::PoolTimedOut,
+            Unanswered::Lost => sqlx::Error::WorkerCrashed,
+        })
+    }
 }
 
 async fn draw_customers(log: Connections, count: usize) -> Vec<Result<CustomerId, IdError>> {

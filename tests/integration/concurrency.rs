@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use futures::future::join_all;
+use reqwest::Method;
 use rstest::rstest;
 use rust_decimal::Decimal;
 use serde_json::Value;
@@ -121,5 +122,66 @@ async fn concurrent_registrations_all_get_ids_of_their_own() {
     let registered = join_all((0..200).map(|_| app.client.register(50_000))).await;
     let distinct: BTreeSet<i64> = registered.iter().copied().collect();
     assert_eq!(distinct.len(), registered.len());
+    app.stop().await;
+}
+
+/// Through two processes, each of which appends for several customers at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_appends_together_waits_for_nobody_in_a_circle() {
+    const CUSTOMERS: usize = 12;
+    let app = TestApp::start().await;
+    let other = app.another().await;
+    let mut customers = Vec::new();
+    for _ in 0..CUSTOMERS {
+        customers.push(app.client.register(1_000_000).await);
+    }
+    let posts = (0..20 * CUSTOMERS).map(|number| {
+        // One goes up and the other one down.
+        let (client, place) = match number % 2 {
+            0 => (&app.client, number / 2 % CUSTOMERS),
+            _ => (&other.client, CUSTOMERS - 1 - number / 2 % CUSTOMERS),
+        };
+        let body = application(customers[place], 1_000, 14, 12);
+        async move { client.post("/create-loan", &body).await }
+    });
+    let answers = join_all(posts).await;
+    assert!(answers.iter().all(|answer| matches!(answer.status, 200 | 201)), "{answers:?}");
+    let pool = app.pool().await;
+    let deadlocks: i64 =
+        sqlx::query_scalar("select deadlocks from pg_stat_database where datname = current_database()")
+            .fetch_one(&pool)
+            .await
+            .unwrap();
+    assert_eq!(deadlocks, 0);
+    other.stop().await;
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_customer_that_is_remembered_further_than_the_log_goes_leaves_no_hole_in_it() {
+    let app = TestApp::start().await;
+    let pool = app.pool().await;
+    let customer = app.client.register(100_000).await;
+    let body = application(customer, 1_000, 14, 12);
+    for _ in 0..3 {
+        assert_eq!(app.client.post("/create-loan", &body).await.status, 201);
+    }
+    // As after a standby took over that had not received the last events.
+    sqlx::query(
+        "delete from events where position > (select min(position) from events where event_type = 'LoanApproved') + 1",
+    )
+    .execute(&pool)
+    .await
+    .unwrap();
+    let answer = app.client.send(app.client.request(Method::POST, "/create-loan").json(&body)).await;
+    assert_eq!(answer.status, 201, "{}", answer.body);
+    let sequences: Vec<i64> = sqlx::query_scalar(
+        "select sequence from events where aggregate_type = 'customer' and aggregate_id = $1 order by sequence",
+    )
+    .bind(customer.to_string())
+    .fetch_all(&pool)
+    .await
+    .unwrap();
+    assert_eq!(sequences, [1, 2, 3]);
     app.stop().await;
 }
