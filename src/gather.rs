@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, oneshot};
-use tracing::Instrument;
 
 use crate::telemetry::statements::carried;
 
@@ -101,7 +100,7 @@ where
                 }
                 drop(turn);
             };
-            tokio::spawn(carried(asking).in_current_span());
+            tokio::spawn(carried(asking));
         }
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
-use tracing::{Event, Subscriber};
+use tracing::{Event, Instrument, Span, Subscriber};
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::registry::LookupSpan;
@@ -19,7 +19,14 @@ const TARGET: &str = "sqlx::query";
 const ELAPSED: &str = "elapsed_secs";
 
 tokio::task_local! {
-    static USE: Arc<DatabaseUse>;
+    static COUNTED: Counted;
+}
+
+/// Where statements are counted, and within which span their lines are written.
+#[derive(Clone)]
+struct Counted {
+    used: Arc<DatabaseUse>,
+    span: Span,
 }
 
 /// What was asked of the databases.
@@ -50,15 +57,16 @@ impl DatabaseUse {
 
 /// Does the work, and counts its statements; not those of tasks that it spawns.
 pub async fn counted<T>(used: Arc<DatabaseUse>, work: impl Future<Output = T>) -> T {
-    USE.scope(used, work).await
+    COUNTED.scope(Counted { used, span: Span::current() }, work).await
 }
 
-/// Work for a task of its own, whose statements count where this is called.
+/// Work for a task of its own, whose statements count where this is called, and are told of within the span in which
+/// counting began: spans inside of that need not be among those that the log has.
 pub fn carried<T>(work: impl Future<Output = T>) -> impl Future<Output = T> {
-    let used = USE.try_with(Arc::clone);
+    let counting = COUNTED.try_with(Counted::clone);
     async move {
-        match used {
-            Ok(used) => counted(used, work).await,
+        match counting {
+            Ok(Counted { used, span }) => counted(used, work).instrument(span).await,
             Err(_) => work.await,
         }
     }
@@ -81,7 +89,7 @@ impl<S: Subscriber> Layer<S> for Counting {
         event.record(&mut elapsed);
         if let Some(elapsed) = elapsed.0 {
             // Outside of a count it is nobody's.
-            let _ = USE.try_with(|used| used.add(elapsed));
+            let _ = COUNTED.try_with(|counted| counted.used.add(elapsed));
         }
     }
 }

@@ -47,7 +47,9 @@ async fn one_trace_goes_from_the_client_to_every_read_model_across_processes() {
     }
     let projector = Service::start(&config, "projector", &variables).await;
     let api = Service::start(&config, "api", &variables).await;
-    let customer = api.client().register(90_000).await;
+    // By another process, so that this one has yet to read the customer's stream.
+    let elsewhere = Service::start(&config, "api", &[]).await;
+    let customer = elsewhere.client().register(90_000).await;
     let request = api.client().request(Method::POST, "/create-loan").header("X-Request-Id", "loan-1");
     let request = request.header("traceparent", format!("00-{TRACE}-{CLIENT_SPAN}-01"));
     let answer = api.client().send(request.json(&application(customer, 100_000, 14, 12))).await;
@@ -104,7 +106,7 @@ async fn one_trace_goes_from_the_client_to_every_read_model_across_processes() {
     assert_eq!(recorded, vec![format!("00-{TRACE}-{}-01", request.span_id); events], "our span, not the client's");
     let told = api.lines_of("loan-1");
     assert!(told.iter().any(|line| says(line, "request") && line["trace_id"] == TRACE), "{told:?}");
-    drop((projector, relay));
+    drop((elsewhere, projector, relay));
 }
 
 #[tokio::test(flavor = "multi_thread")]
