@@ -1,9 +1,9 @@
 //! Customers as this process has last seen their streams, so that whoever decides need not read a stream again that
 //! nobody else has written to.
 //!
-//! What is known may be behind the log, and no guarantee rests on it: what is decided from it is appended at the version
-//! that it stands at, and that fails where the stream has moved on. A refusal appends nothing, so none is final that was
-//! not taken from the stream itself.
+//! What is known may be behind the log, or beyond one that was taken back to an earlier day, and no guarantee rests on it:
+//! what is decided from it is appended at the version that it stands at, and that fails where the stream has moved on or
+//! does not go that far. A refusal appends nothing, so none is final that was not taken from the stream itself.
 
 use std::sync::Arc;
 

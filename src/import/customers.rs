@@ -15,7 +15,7 @@ use super::reading::{GROUPS, Sheet};
 use super::report::Tally;
 use super::resolve::{digest, imported_before, kept_id, source_key, taken_ids, taken_phone_numbers};
 use super::rows::{CustomerRow, Parsed, Reject, Warning};
-use super::run::{MAX_CHUNK_ATTEMPTS, Owner, Run};
+use super::run::{MAX_CHUNK_ATTEMPTS, Owner, Run, came_of};
 
 const KIND: &str = "customer";
 const ID_COLUMN: &str = "Customer ID";
@@ -157,14 +157,7 @@ impl Run<'_> {
             groups[place % GROUPS].push((one, is_renumbered));
         }
         let outcomes = join_all(groups.into_iter().map(|group| self.append_customer_group(group))).await;
-        let (mut appended, mut missed) = (Vec::new(), 0);
-        for outcome in outcomes {
-            match outcome? {
-                (of_group, true) => appended.extend(of_group),
-                (of_group, false) => missed += of_group.len(),
-            }
-        }
-        Ok((appended, missed))
+        came_of(outcomes)
     }
 
     /// `false` where somebody was faster, and nothing of the group was appended.

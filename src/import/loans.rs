@@ -20,7 +20,7 @@ use super::resolve::{
     taken_ids,
 };
 use super::rows::{LoanRow, Parsed, Reject, Warning};
-use super::run::{MAX_CHUNK_ATTEMPTS, Owner, Run};
+use super::run::{MAX_CHUNK_ATTEMPTS, Owner, Run, came_of};
 
 const KIND: &str = "loan";
 const CUSTOMER_COLUMN: &str = "Customer ID";
@@ -229,14 +229,7 @@ impl Run<'_> {
         // In the order of their ids, as commands append to them: no two statements wait for each other then.
         groups.iter_mut().for_each(|group| group.new.sort_by_key(|(new, _)| borrower(new.owner)));
         let outcomes = join_all(groups.into_iter().map(|group| self.append_loan_group(group))).await;
-        let (mut appended, mut missed) = (Vec::new(), 0);
-        for outcome in outcomes {
-            match outcome? {
-                (of_group, true) => appended.extend(of_group),
-                (of_group, false) => missed += of_group.len(),
-            }
-        }
-        Ok((appended, missed))
+        came_of(outcomes)
     }
 
     /// `false` where somebody was faster, and nothing of the group was appended.

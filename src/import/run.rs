@@ -51,6 +51,21 @@ pub(super) struct Step {
     pub(super) notices: Vec<Notice>,
 }
 
+/// What came of a chunk's groups, each with whether it was appended: what was, and how many rows were not because somebody
+/// was faster.
+pub(super) fn came_of<New>(
+    groups: Vec<Result<(Vec<New>, bool), ImportError>>,
+) -> Result<(Vec<New>, usize), ImportError> {
+    let (mut appended, mut missed) = (Vec::new(), 0);
+    for group in groups {
+        match group? {
+            (new, true) => appended.extend(new),
+            (new, false) => missed += new.len(),
+        }
+    }
+    Ok((appended, missed))
+}
+
 /// One import at work.
 pub(super) struct Run<'a> {
     pub(super) log: &'a EventLog,
