@@ -34,7 +34,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
-use tower::Layer;
+use tower::{Layer, ServiceBuilder};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::normalize_path::{NormalizePath, NormalizePathLayer};
 use utoipa_axum::router::OpenApiRouter;
@@ -147,24 +147,23 @@ pub fn router(api: Api, edge: &Edge) -> NormalizePath<Router> {
     let requests = Arc::new(api.metrics.register(middleware::Requests::register));
     let health = Arc::clone(&api.health);
     let over_tls = middleware::OverTls(edge.tls().is_some());
-    let mut routes = routes
-        .fallback(problem::no_such_route)
-        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .layer(from_fn_with_state(Arc::clone(&guard), middleware::authorise))
-        .layer(from_fn_with_state(Arc::clone(&api.limits), middleware::rate_limit))
-        .layer(from_fn_with_state(guard, middleware::identify))
-        .layer(from_fn_with_state(api.clone(), middleware::load))
-        .layer(from_fn_with_state(middleware::Bodies::new(edge.body_timeout()), middleware::receive))
-        .layer(from_fn(middleware::limit_head))
-        .layer(CatchPanicLayer::custom(problem::panicked))
-        .layer(middleware::compression());
-    if !edge.cors_allowed_origins.is_empty() {
-        routes = routes.layer(middleware::cross_origin(&edge.cors_allowed_origins));
-    }
-    let routes = routes
-        .layer(from_fn_with_state(over_tls, middleware::secure))
-        .layer(from_fn_with_state(requests, middleware::envelope))
+    let cross_origin =
+        (!edge.cors_allowed_origins.is_empty()).then(|| middleware::cross_origin(&edge.cors_allowed_origins));
+    // From the outside in. One layer for the router: it boxes each that it is given, once more for every request.
+    let around = ServiceBuilder::new()
         .layer(from_fn_with_state(health, middleware::part))
-        .with_state(api);
+        .layer(from_fn_with_state(requests, middleware::envelope))
+        .layer(from_fn_with_state(over_tls, middleware::secure))
+        .option_layer(cross_origin)
+        .layer(middleware::compression())
+        .layer(CatchPanicLayer::custom(problem::panicked))
+        .layer(from_fn(middleware::limit_head))
+        .layer(from_fn_with_state(middleware::Bodies::new(edge.body_timeout()), middleware::receive))
+        .layer(from_fn_with_state(api.clone(), middleware::load))
+        .layer(from_fn_with_state(Arc::clone(&guard), middleware::identify))
+        .layer(from_fn_with_state(Arc::clone(&api.limits), middleware::rate_limit))
+        .layer(from_fn_with_state(guard, middleware::authorise))
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES));
+    let routes = routes.fallback(problem::no_such_route).layer(around).with_state(api);
     NormalizePathLayer::trim_trailing_slash().layer(routes)
 }
