@@ -107,8 +107,8 @@ impl Commands {
         let metadata = origin.metadata(customer_id);
         let mut append = Append::default();
         let known = Known { customer, version: version + events.len() };
-        append.push(&serialize::<Customer>(customer_id.get(), version, events, &metadata)?);
-        append.push(&serialize::<Loan>(loan_id.get(), 0, opened, &metadata)?);
+        append.push(serialize::<Customer>(customer_id.get(), version, events, &metadata)?);
+        append.push(serialize::<Loan>(loan_id.get(), 0, opened, &metadata)?);
         Ok((append, known, outcome))
     }
 }

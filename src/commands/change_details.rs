@@ -77,7 +77,7 @@ impl Commands {
         let metadata = request.origin.metadata(customer_id);
         let (version, came_to) = (customer.current_sequence, customer.current_sequence + events.len());
         let events = serialize::<Customer>(customer_id.get(), version, events, &metadata)?;
-        let mut to_append = Append::of(&events);
+        let mut to_append = Append::of(events);
         if after.phone_number != before.phone_number {
             to_append.release_phone_number(before.phone_number.as_str(), customer_id.get());
             to_append.reserve_phone_number(after.phone_number.as_str(), customer_id.get());

@@ -47,10 +47,10 @@ impl Commands {
 
         let metadata = request.origin.metadata(customer_id);
         let mut to_append = Append::default();
-        to_append.push(&serialize::<Loan>(loan_id.get(), loan.current_sequence, events, &metadata)?);
+        to_append.push(serialize::<Loan>(loan_id.get(), loan.current_sequence, events, &metadata)?);
         let version = customer.current_sequence;
         let known = Known { customer: customer.aggregate, version: version + recorded.len() };
-        to_append.push(&serialize::<Customer>(customer_id.get(), version, recorded, &metadata)?);
+        to_append.push(serialize::<Customer>(customer_id.get(), version, recorded, &metadata)?);
         Ok(Some(Prepared { customer_id, to_append, answer, known: Some(known), verdict: None }))
     }
 }

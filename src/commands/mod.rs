@@ -18,7 +18,7 @@ mod reverse_repayment;
 mod settle_early;
 mod write_off;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -28,8 +28,7 @@ use aggregates::loan::LoanRefusal;
 use aggregates::policy::Policy;
 use chrono::{DateTime, FixedOffset, NaiveDate, NaiveTime, Utc};
 use cqrs_es::event_sink::EventSink;
-use cqrs_es::persist::SerializedEvent;
-use cqrs_es::{Aggregate, EventEnvelope};
+use cqrs_es::{Aggregate, DomainEvent};
 use projections::Partition;
 use rand::RngExt;
 use serde::Serialize;
@@ -37,7 +36,7 @@ use tracing::field::Empty;
 use tracing::{Instrument, debug_span};
 
 use crate::bus::wake::Wake;
-use crate::store::append::{Append, AppendError};
+use crate::store::append::{Append, AppendError, NewEvent};
 use crate::store::ids::{Draws, IdError};
 use crate::store::{EventLog, LoadError};
 
@@ -366,14 +365,23 @@ pub fn serialize<A: Aggregate>(
     version: usize,
     events: Vec<A::Event>,
     metadata: &HashMap<String, String>,
-) -> Result<Vec<SerializedEvent>, CommandError> {
-    let envelopes = events.into_iter().zip(version + 1..).map(|(payload, sequence)| EventEnvelope::<A> {
-        aggregate_id: stream.to_string(),
-        sequence,
-        payload,
-        metadata: metadata.clone(),
+) -> Result<Vec<NewEvent>, CommandError> {
+    let encode = |error: serde_json::Error| CommandError::Encode(error.into());
+    // In the order of the names, so that the same is stored the same.
+    let metadata = serde_json::to_string(&metadata.iter().collect::<BTreeMap<_, _>>()).map_err(encode)?;
+    let aggregate_id = stream.to_string();
+    let rows = events.into_iter().zip(version + 1..).map(|(event, sequence)| {
+        Ok(NewEvent {
+            aggregate_type: A::TYPE.to_owned(),
+            aggregate_id: aggregate_id.clone(),
+            sequence,
+            event_type: event.event_type(),
+            event_version: event.event_version(),
+            payload: serde_json::to_string(&event).map_err(encode)?,
+            metadata: metadata.clone(),
+        })
     });
-    envelopes.map(|envelope| SerializedEvent::try_from(&envelope).map_err(CommandError::Encode)).collect()
+    rows.collect()
 }
 
 /// A short random pause before deciding again, so that processes in step fall out of it.

@@ -76,7 +76,7 @@ async fn first_event(
     let limit = customer.profile().map_or(Money::ZERO, |profile| profile.approved_limit);
     let known = Known { customer, version: events.len() };
     let events = serialize::<Customer>(customer_id.get(), 0, events, &origin.metadata(customer_id))?;
-    let mut append = Append::of(&events);
+    let mut append = Append::of(events);
     append.reserve_phone_number(phone_number.as_str(), customer_id.get());
     Ok((append, known, limit))
 }

@@ -199,7 +199,7 @@ impl Run<'_> {
         };
         let events = handle(&mut Customer::default(), CustomerCommand::Import(command)).await;
         let events = events.map_err(CommandError::from)?;
-        append.push(&serialize::<Customer>(id, 0, events, &self.job.metadata(customer_id))?);
+        append.push(serialize::<Customer>(id, 0, events, &self.job.metadata(customer_id))?);
         append.reserve_phone_number(row.personal.phone_number.as_str(), id);
         append.remember_imported(KIND, key(row), id, digest(&content(row)), self.job.import_id());
         Ok(())

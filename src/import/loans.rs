@@ -289,8 +289,8 @@ impl Run<'_> {
         let metadata = self.job.metadata(customer);
         let version = borrower.version;
         borrower.version += carried_over.len();
-        append.push(&serialize::<Customer>(customer_id, version, carried_over, &metadata)?);
-        append.push(&serialize::<Loan>(id, 0, imported, &metadata)?);
+        append.push(serialize::<Customer>(customer_id, version, carried_over, &metadata)?);
+        append.push(serialize::<Loan>(id, 0, imported, &metadata)?);
         append.remember_imported(KIND, key_of(customer_id, row), id, digest(&content(row)), self.job.import_id());
         Ok(())
     }

@@ -27,6 +27,39 @@ pub struct Append {
     stands_at: i64,
 }
 
+/// An event as it is to be stored, with its place in its stream.
+#[derive(Debug, Clone)]
+pub struct NewEvent {
+    /// Which kind of stream.
+    pub aggregate_type: String,
+    /// Which stream of that kind.
+    pub aggregate_id: String,
+    /// Its place in the stream, from 1.
+    pub sequence: usize,
+    /// What happened.
+    pub event_type: String,
+    /// The version of its payload.
+    pub event_version: String,
+    /// What is said of it, as JSON.
+    pub payload: String,
+    /// The request that led to it, and the like, as JSON.
+    pub metadata: String,
+}
+
+impl From<&SerializedEvent> for NewEvent {
+    fn from(event: &SerializedEvent) -> Self {
+        Self {
+            aggregate_type: event.aggregate_type.clone(),
+            aggregate_id: event.aggregate_id.clone(),
+            sequence: event.sequence,
+            event_type: event.event_type.clone(),
+            event_version: event.event_version.clone(),
+            payload: event.payload.to_string(),
+            metadata: event.metadata.to_string(),
+        }
+    }
+}
+
 #[derive(Debug, Default, Clone)]
 struct EventColumns {
     aggregate_types: Vec<String>,
@@ -140,24 +173,24 @@ remembered as (
 impl Append {
     /// Just these events.
     #[must_use]
-    pub fn of(events: &[SerializedEvent]) -> Self {
+    pub fn of(events: impl IntoIterator<Item = NewEvent>) -> Self {
         let mut append = Self::default();
         append.push(events);
         append
     }
 
     /// Adds events.
-    pub fn push(&mut self, events: &[SerializedEvent]) {
+    pub fn push(&mut self, events: impl IntoIterator<Item = NewEvent>) {
         let columns = &mut self.events;
         for event in events {
-            columns.aggregate_types.push(event.aggregate_type.clone());
-            columns.aggregate_ids.push(event.aggregate_id.clone());
+            columns.aggregate_types.push(event.aggregate_type);
+            columns.aggregate_ids.push(event.aggregate_id);
             // No stream has 2^63 events; the unique key would refuse a wrong sequence.
             columns.sequences.push(i64::try_from(event.sequence).unwrap_or(i64::MAX));
-            columns.event_types.push(event.event_type.clone());
-            columns.event_versions.push(event.event_version.clone());
-            columns.payloads.push(event.payload.to_string());
-            columns.metadata.push(event.metadata.to_string());
+            columns.event_types.push(event.event_type);
+            columns.event_versions.push(event.event_version);
+            columns.payloads.push(event.payload);
+            columns.metadata.push(event.metadata);
         }
     }
 

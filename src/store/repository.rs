@@ -7,7 +7,7 @@ use postgres_es::PostgresEventRepository;
 use serde_json::Value;
 use sqlx::PgPool;
 
-use super::append::{Append, AppendError, append};
+use super::append::{Append, AppendError, NewEvent, append};
 
 /// The log behind cqrs-es's own trait.
 pub struct EventRepository {
@@ -73,7 +73,7 @@ impl PersistedEventRepository for EventRepository {
         if snapshot_update.is_some() {
             return Err(not_in_event_store_mode("snapshots"));
         }
-        match append(&self.pool, &Append::of(events)).await {
+        match append(&self.pool, &Append::of(events.iter().map(NewEvent::from))).await {
             Ok(_) => Ok(()),
             Err(AppendError::Conflict) => Err(PersistenceError::OptimisticLockError),
             Err(AppendError::PhoneNumberTaken(taken)) => Err(PersistenceError::UnknownError(taken.into())),

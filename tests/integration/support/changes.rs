@@ -105,8 +105,8 @@ pub(crate) async fn carry_over(app: &TestApp, customer: i64, started_on: NaiveDa
     let imported = handle(&mut Loan::default(), LoanCommand::Import(import)).await.unwrap();
     let metadata = Origin::default().metadata(customer_id);
     let mut events = Append::default();
-    events.push(&serialize::<Customer>(customer, borrower.current_sequence, carried_over, &metadata).unwrap());
-    events.push(&serialize::<Loan>(id, 0, imported, &metadata).unwrap());
+    events.push(serialize::<Customer>(customer, borrower.current_sequence, carried_over, &metadata).unwrap());
+    events.push(serialize::<Loan>(id, 0, imported, &metadata).unwrap());
     append(&pool, &events).await.unwrap();
     id
 }
