@@ -231,7 +231,7 @@ impl Wiring<'_> {
         let projector = Projector {
             process: process_name(),
             log,
-            together: Arc::new(Together::new(read_models.clone())),
+            together: Arc::new(Together::new(self.databases.impatient.clone())),
             read_models,
             bus: self.bus.clone(),
             wake: self.wake.clone(),

@@ -2,7 +2,7 @@
 //!
 //! Requests have pools of their own, with time limits on their statements and behind a circuit breaker ([`connections`],
 //! [`sentry`]): neither do they keep the workers from their connections, nor the workers them. What workers, replays and
-//! commands of the command line do takes as long as it takes.
+//! commands of the command line do takes as long as it takes; but what several workers do together waits for nothing.
 
 pub mod connections;
 mod kept;
@@ -28,6 +28,10 @@ use crate::config::Pool;
 use crate::metrics::Metrics;
 use crate::replay::Replay;
 
+/// As many as it takes for three to be kept ([`kept`]).
+const IMPATIENT_CONNECTIONS: u32 = 4;
+const IMPATIENT_WAIT: Duration = Duration::from_millis(250);
+const IMPATIENT: [(&str, &str); 2] = [("lock_timeout", "250ms"), ("statement_timeout", "5s")];
 const REPLAY_CONNECTIONS: u32 = 10;
 const REPLAY_IDLE: Duration = Duration::from_secs(30);
 /// A connection that was used since then needs no asking whether it is still there: that would cost every request a
@@ -49,6 +53,8 @@ pub struct Databases {
     pub requests: Requests,
     /// Of the read models' server.
     pub lives: Lives,
+    /// Of the read models, for what several workers do together: none of them waits for a lock that another one needs.
+    pub impatient: PgPool,
     /// Of the read models, for replays: while a swap holds the workers up, they hold all the others.
     replays: PgPool,
 }
@@ -140,6 +146,9 @@ impl Databases {
         Ok(Self {
             requests: Requests::new(log, read_models.clone(), pool, &lives),
             log: workers().connect_with(worker_log).await?,
+            impatient: looking(bounded(pool).max_connections(IMPATIENT_CONNECTIONS), &lives)
+                .acquire_timeout(IMPATIENT_WAIT)
+                .connect_lazy_with(worker_read_models.clone().options(IMPATIENT)),
             read_models: looking(workers(), &lives).connect_with(worker_read_models).await?,
             lives,
             replays: bounded(pool)
@@ -162,6 +171,7 @@ impl Databases {
             ("read_models", PgPool::clone(&self.requests.read_models)),
             ("log_workers", self.log.clone()),
             ("read_models_workers", self.read_models.clone()),
+            ("read_models_together", self.impatient.clone()),
             ("replays", self.replays.clone()),
         ];
         metrics::register(metrics, pools, &self.requests.waits);
@@ -171,6 +181,7 @@ impl Databases {
     pub async fn close(&self) {
         self.requests.log.close().await;
         self.requests.read_models.close().await;
+        self.impatient.close().await;
         self.replays.close().await;
         self.read_models.close().await;
         self.log.close().await;

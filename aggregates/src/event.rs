@@ -41,7 +41,7 @@ pub fn is_known(aggregate_type: &str, event_type: &str, version: &str) -> bool {
 }
 
 /// Why a stored event cannot be read. It is never skipped for that.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum UnreadableEvent {
     /// No aggregate of that type.
     #[error("unknown aggregate type '{0}'")]

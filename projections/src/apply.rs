@@ -4,6 +4,7 @@
 //! and what fails is parked together with the checkpoint that passes it.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use aggregates::event::UnreadableEvent;
 use sqlx::{Acquire, PgConnection, PgPool};
@@ -85,7 +86,7 @@ pub async fn apply(
     partition: Partition,
     from: i64,
     to: i64,
-    batch: &[StoredEvent],
+    batch: &[Arc<StoredEvent>],
 ) -> Result<Applied, ApplyError> {
     let mut transaction = pool.begin().await?;
     let (parked, stamp) = move_checkpoint(&mut transaction, target, partition, from, to).await?;
@@ -110,7 +111,7 @@ async fn apply_singly(
     partition: Partition,
     from: i64,
     to: i64,
-    batch: &[StoredEvent],
+    batch: &[Arc<StoredEvent>],
 ) -> Result<Parkings, ApplyError> {
     let mut transaction = pool.begin().await?;
     let (mut parked, _) = move_checkpoint(&mut transaction, target, partition, from, to).await?;
@@ -174,11 +175,12 @@ async fn move_checkpoint(
 async fn write(
     connection: &mut PgConnection,
     target: Target,
-    events: &[StoredEvent],
+    events: &[Arc<StoredEvent>],
     parked: &HashSet<i64>,
 ) -> Result<(), ApplyError> {
     let events = events.iter().filter(|event| !parked.contains(&event.customer_id.get()));
-    let events = events.map(StoredEvent::decode).collect::<Result<Vec<RecordedEvent>, _>>()?;
+    let events = events.map(|event| event.decoded()).collect::<Result<Vec<&RecordedEvent>, _>>();
+    let events = events.map_err(UnreadableEvent::clone)?;
     with_model!(target.projection(), Model => {
         let rows = fold_onto_stored::<Model>(connection, target, &events).await?;
         store::<Model>(connection, target, &rows).await?;

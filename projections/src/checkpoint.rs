@@ -148,30 +148,42 @@ pub async fn advance(
     .await
 }
 
-/// Checkpoints to be moved together: the values of [`MOVE_STAMPED`], from its second placeholder on.
+/// Checkpoints to be moved together: the values of [`MOVE_STAMPED`].
 #[derive(Debug, Default)]
 pub(crate) struct Moves {
+    pub(crate) projections: Vec<&'static str>,
     pub(crate) partitions: Vec<i16>,
     pub(crate) from: Vec<i64>,
     pub(crate) to: Vec<i64>,
     pub(crate) stamps: Vec<Stamp>,
 }
 
-/// Parts of a `with`, the last of them named `moved`: the checkpoints of a read model that are still the very rows that
-/// the caller has seen, and that nobody holds, moved; with their new stamps. It waits for nobody: the statement holds the
-/// read model's table from its start, and whoever holds the checkpoints to swap a rebuilt table in waits for that one.
+impl Moves {
+    pub(crate) fn extend(&mut self, other: Self) {
+        self.projections.extend(other.projections);
+        self.partitions.extend(other.partitions);
+        self.from.extend(other.from);
+        self.to.extend(other.to);
+        self.stamps.extend(other.stamps);
+    }
+}
+
+/// Parts of a `with`, the last of them named `moved`: the checkpoints that are still the very rows that the caller has
+/// seen, and that nobody holds, moved; with their new stamps. It waits for no checkpoint: the statement holds the read
+/// models' tables from its start, and whoever holds the checkpoints to swap a rebuilt table in waits for that one.
 pub(crate) const MOVE_STAMPED: &str = "locked as materialized (
-    select held.partition, asked.to_position
-    from unnest($2::smallint[], $3::bigint[], $4::bigint[], $5::text[])
-         as asked (partition, from_position, to_position, stamp)
-         join read_models.checkpoints held on held.projection = $1 and held.partition = asked.partition
+    select held.projection, held.partition, asked.to_position
+    from unnest($1::text[], $2::smallint[], $3::bigint[], $4::bigint[], $5::text[])
+         as asked (projection, partition, from_position, to_position, stamp)
+         join read_models.checkpoints held
+             on held.projection = asked.projection and held.partition = asked.partition
     where held.position = asked.from_position and held.xmin::text = asked.stamp
     for update of held skip locked
 ), moved as (
     update read_models.checkpoints held
     set position = locked.to_position, updated_at = now(), attempts = 0, suspect = null
-    from locked where held.projection = $1 and held.partition = locked.partition
-    returning held.partition, held.xmin::text as stamp
+    from locked where held.projection = locked.projection and held.partition = locked.partition
+    returning held.projection, held.partition, held.xmin::text as stamp
 )";
 
 /// What is known of attempts that did not come to their end.

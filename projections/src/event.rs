@@ -1,5 +1,7 @@
 //! An event on its way: as it lies in the log ([`StoredEvent`]) and decoded for a projection ([`RecordedEvent`]).
 
+use std::sync::OnceLock;
+
 use aggregates::event::{LendingEvent, UnreadableEvent};
 use aggregates::ids::CustomerId;
 use chrono::{DateTime, Utc};
@@ -31,7 +33,14 @@ pub struct StoredEvent {
     pub payload: Box<RawValue>,
     /// Request id, trace context and the like, as a JSON object of strings.
     pub metadata: Box<RawValue>,
+    /// What it was decoded to, once somebody asked.
+    #[serde(skip)]
+    pub decoded: Decoded,
 }
+
+/// What became of decoding an event, for all that share it.
+#[derive(Debug, Clone, Default)]
+pub struct Decoded(OnceLock<Box<Result<RecordedEvent, UnreadableEvent>>>);
 
 /// A decoded event with its place in the log.
 #[derive(Debug, Clone)]
@@ -49,6 +58,14 @@ impl StoredEvent {
     #[must_use]
     pub fn partition(&self) -> Partition {
         Partition::of(self.customer_id)
+    }
+
+    /// Decodes the payload once, for all that share the event.
+    ///
+    /// # Errors
+    /// As [`StoredEvent::decode`].
+    pub fn decoded(&self) -> Result<&RecordedEvent, &UnreadableEvent> {
+        self.decoded.0.get_or_init(|| Box::new(self.decode())).as_ref().as_ref()
     }
 
     /// Decodes the payload.

@@ -33,7 +33,7 @@ pub mod workers;
 
 pub use apply::{Applied, ApplyError, apply};
 pub use customer::CustomerEvents;
-pub use event::{RecordedEvent, StoredEvent};
+pub use event::{Decoded, RecordedEvent, StoredEvent};
 pub use model::FoldError;
 pub use partition::{PARTITIONS, Partition};
 pub use slot::{SLOTS, Slot, slot_index, slots};

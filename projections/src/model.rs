@@ -106,21 +106,24 @@ pub(crate) fn fold<M: ReadModel>(row: &mut Option<M::Row>, event: &RecordedEvent
 pub(crate) async fn fold_onto_stored<M: ReadModel>(
     connection: &mut PgConnection,
     target: Target,
-    events: &[RecordedEvent],
+    events: &[&RecordedEvent],
 ) -> Result<Vec<M::Row>, crate::ApplyError> {
     let stored = load::<M>(connection, target, needed::<M>(events)).await?;
     Ok(fold_onto::<M>(stored, events)?)
 }
 
 /// The rows, by their primary keys, that events go on from.
-pub(crate) fn needed<M: ReadModel>(events: &[RecordedEvent]) -> Vec<i64> {
+pub(crate) fn needed<M: ReadModel>(events: &[&RecordedEvent]) -> Vec<i64> {
     let mut seen = HashSet::new();
-    let first = events.iter().filter_map(M::change).filter(|change| seen.insert(change.id));
+    let first = events.iter().filter_map(|event| M::change(event)).filter(|change| seen.insert(change.id));
     first.filter(|change| !change.begins).map(|change| change.id).collect()
 }
 
 /// What events make of the rows that they go on from.
-pub(crate) fn fold_onto<M: ReadModel>(stored: Vec<M::Row>, events: &[RecordedEvent]) -> Result<Vec<M::Row>, FoldError> {
+pub(crate) fn fold_onto<M: ReadModel>(
+    stored: Vec<M::Row>,
+    events: &[&RecordedEvent],
+) -> Result<Vec<M::Row>, FoldError> {
     let mut rows: BTreeMap<i64, Option<M::Row>> = stored.into_iter().map(|row| (M::id(&row), Some(row))).collect();
     for event in events {
         if let Some(change) = M::change(event) {

@@ -1,44 +1,46 @@
 //! The fan-out: NATS JetStream, as a carrier that may lose, repeat or reorder anything at any time.
 //!
-//! PostgreSQL is the truth. A message carries its event, its position and the position before it in its partition,
-//! so that a reader sees what it missed and fetches it from the log. Whatever happens here costs time, never
+//! PostgreSQL is the truth. A message carries a partition's next events and the position before them, so that a reader
+//! sees what it missed and fetches it from the log. Whatever happens here costs time, never
 //! correctness.
 
+pub mod chain;
 pub mod message;
 pub mod metrics;
 pub mod publishing;
 pub mod wake;
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use async_nats::connection::State;
-use async_nats::jetstream::consumer::{AckPolicy, PullConsumer, pull};
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull};
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::{self, DiscardPolicy, RetentionPolicy, StorageType};
 use async_nats::jetstream::{self, Context};
 use async_nats::{ConnectOptions, Event, ServerAddr};
 use futures::future::try_join_all;
 use percent_encoding::percent_decode_str;
-use projections::{Partition, Projection};
+use projections::Partition;
 
 use self::message::{Message, NotOurs};
-use self::publishing::{Publishing, carrying};
+use self::publishing::Publishing;
 use crate::breaker::{Breaker, Limits};
 
 const STREAM_MAX_AGE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 const RECONNECT_DELAY: Duration = Duration::from_millis(250);
-const ACK_WAIT: Duration = Duration::from_secs(30);
 const PULL_EXPIRES: Duration = Duration::from_secs(30);
-const PULL_HEARTBEAT: Duration = Duration::from_secs(5);
-const MAX_ACK_PENDING_MESSAGES: i64 = 10_000;
+const PULL_HEARTBEAT: Duration = Duration::from_secs(1);
+/// A consumer that nobody has pulled from for so long is gone.
+const CONSUMER_IDLE: Duration = Duration::from_secs(10);
 /// A stream that takes nothing (no JetStream, a full disk) is left in peace for a while.
 const PUBLISHING: Limits = Limits { failures: 3, cool_down: Duration::from_secs(1) };
 /// Hints that do not get away cost every command their wait.
 const HINTING: Limits = Limits { failures: 5, cool_down: Duration::from_secs(1) };
 /// How many messages a consumer asks for at once.
-const PULL_MESSAGES: usize = 500;
+const PULL_MESSAGES: usize = 64;
 
 /// What went wrong with NATS; the log is not affected.
 #[derive(Debug, thiserror::Error)]
@@ -136,6 +138,12 @@ impl Bus {
         self.client.connection_state() == State::Connected
     }
 
+    /// How often a connection was made so far.
+    #[must_use]
+    pub fn connections(&self) -> u64 {
+        self.client.statistics().connects.load(Ordering::Relaxed)
+    }
+
     /// Whether it is worth trying to publish: there is a connection, and what goes through it has arrived of late.
     #[must_use]
     pub fn may_publish(&self) -> bool {
@@ -224,7 +232,7 @@ impl Bus {
     ///
     /// # Errors
     /// When one is not acknowledged in time; those before it are held, those after it may be.
-    pub async fn publish(&self, messages: &[(Partition, Message)]) -> Result<(), BusError> {
+    pub async fn publish(&self, messages: &mut [(Partition, Message)]) -> Result<(), BusError> {
         let mut traced = Publishing::begin();
         let outcome = self.publish_traced(messages, &mut traced).await;
         if let Err(error) = &outcome {
@@ -233,16 +241,17 @@ impl Bus {
         outcome
     }
 
-    async fn publish_traced(&self, messages: &[(Partition, Message)], traced: &mut Publishing) -> Result<(), BusError> {
+    async fn publish_traced(
+        &self,
+        messages: &mut [(Partition, Message)],
+        traced: &mut Publishing,
+    ) -> Result<(), BusError> {
         let mut acknowledgements = Vec::with_capacity(messages.len());
         for (partition, message) in messages {
             let subject = self.subject(*partition);
+            message.traceparents = traced.add(&subject, message);
             let payload = message.encode(&self.log).map_err(failed("encoding a message"))?;
-            let mut outgoing = PublishMessage::build();
-            if let Some(traceparent) = traced.add(&subject, message) {
-                outgoing = outgoing.headers(carrying(&traceparent));
-            }
-            let outgoing = outgoing.message_id(message.id(&self.log)).payload(payload.into());
+            let outgoing = PublishMessage::build().message_id(message.id(&self.log)).payload(payload.into());
             let acknowledgement =
                 self.context.send_publish(subject, outgoing).await.map_err(failed("publishing a message"))?;
             acknowledgements.push(acknowledgement.into_future());
@@ -252,27 +261,27 @@ impl Bus {
         Ok(())
     }
 
-    /// The messages of one partition for one projection, through its durable consumer.
+    /// The messages of one partition from the last that there is on, through a consumer for this alone: what was missed
+    /// before, the log tells.
     ///
     /// # Errors
     /// When the server does not answer, or does not filter as asked.
-    pub async fn consume(&self, projection: Projection, partition: Partition) -> Result<pull::Stream, BusError> {
-        let name = format!("{projection}-{partition}");
+    pub async fn consume(&self, partition: Partition) -> Result<pull::Stream, BusError> {
         let subject = self.subject(partition);
         let config = pull::Config {
-            durable_name: Some(name.clone()),
             filter_subject: subject.clone(),
-            ack_policy: AckPolicy::All,
-            ack_wait: ACK_WAIT,
-            max_ack_pending: MAX_ACK_PENDING_MESSAGES,
+            deliver_policy: DeliverPolicy::Last,
+            ack_policy: AckPolicy::None,
+            memory_storage: true,
+            num_replicas: 1,
+            inactive_threshold: CONSUMER_IDLE,
             ..pull::Config::default()
         };
         let stream = self.context.get_stream_no_info(&self.stream).await.map_err(failed("looking up the stream"))?;
-        let consumer: PullConsumer =
-            stream.get_or_create_consumer(&name, config).await.map_err(failed("creating a consumer"))?;
+        let consumer: PullConsumer = stream.create_consumer(config).await.map_err(failed("creating a consumer"))?;
         let filter = &consumer.cached_info().config.filter_subject;
         if *filter != subject {
-            return Err(failed("creating a consumer")(format!("{name} filters '{filter}', not '{subject}'")));
+            return Err(failed("creating a consumer")(format!("it filters '{filter}', not '{subject}'")));
         }
         consumer
             .stream()

@@ -1,17 +1,14 @@
 //! The traces of what is published: a span for each event whose request is traced, from its publishing until the stream
-//! holds it. A message carries its span's trace context, so that whoever applies the event goes on from there.
+//! holds it. A message carries its spans' trace contexts, so that whoever applies the events goes on from there.
 
 use std::time::SystemTime;
 
-use async_nats::HeaderMap;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanKind;
+use projections::StoredEvent;
 
-use super::message::Message;
+use super::message::{Message, Traceparents};
 use crate::telemetry::traces::{self, Later};
-
-/// The header, by its W3C name.
-const TRACEPARENT: &str = "traceparent";
 
 /// The spans of a batch; they end with it.
 pub(super) struct Publishing {
@@ -24,9 +21,13 @@ impl Publishing {
         Self { began: SystemTime::now(), spans: Vec::new() }
     }
 
-    /// The trace context that a message is to carry, where its event's request is traced.
-    pub(super) fn add(&mut self, subject: &str, message: &Message) -> Option<String> {
-        let event = message.event.as_ref()?;
+    /// The trace contexts that a message is to carry, of those of its events whose requests are traced.
+    pub(super) fn add(&mut self, subject: &str, message: &Message) -> Traceparents {
+        let events = message.events.iter();
+        events.filter_map(|event| Some((event.position, self.add_event(subject, event)?))).collect()
+    }
+
+    fn add_event(&mut self, subject: &str, event: &StoredEvent) -> Option<String> {
         let parent = traces::parent_in(event.metadata.get())?;
         let attributes = vec![
             KeyValue::new("messaging.system", "nats"),
@@ -47,20 +48,4 @@ impl Publishing {
             span.failed(error);
         }
     }
-}
-
-/// A message's headers with a trace context.
-pub(super) fn carrying(traceparent: &str) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    headers.insert(TRACEPARENT, traceparent);
-    headers
-}
-
-/// The trace context that a message carries; nobody asks for it where no traces are made.
-#[must_use]
-pub fn carried(headers: Option<&HeaderMap>) -> Option<String> {
-    if !traces::are_made() {
-        return None;
-    }
-    Some(headers?.get(TRACEPARENT)?.as_str().to_owned())
 }

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use futures::StreamExt;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -21,6 +22,8 @@ const SUBSCRIBE_AGAIN: Duration = Duration::from_secs(1);
 pub struct Wake {
     followers: Arc<Followers>,
     bus: Option<Bus>,
+    /// By which this process knows its own hints.
+    sender: Bytes,
 }
 
 #[derive(Default)]
@@ -45,7 +48,8 @@ impl Wake {
     /// `others`: where followers in other processes are to be woken, too.
     #[must_use]
     pub fn new(others: Option<Bus>) -> Self {
-        Self { followers: Arc::default(), bus: others }
+        let sender = Bytes::copy_from_slice(uuid::Uuid::now_v7().as_bytes());
+        Self { followers: Arc::default(), bus: others, sender }
     }
 
     fn of(&self, follower: Follower) -> &Notify {
@@ -67,7 +71,7 @@ impl Wake {
         self.hint();
         if let Some(bus) = self.bus.as_ref().filter(|bus| bus.is_connected() && bus.hinting.may_try(Instant::now())) {
             // Only a hint, and never worth a wait: whoever misses it looks by itself soon.
-            let hint = bus.client.publish(bus.wake_subject(), bytes::Bytes::new());
+            let hint = bus.client.publish(bus.wake_subject(), self.sender.clone());
             match tokio::time::timeout(HINT_WITHIN, hint).await {
                 Ok(_) => bus.hinting.succeeded(),
                 Err(elapsed) => {
@@ -89,8 +93,10 @@ impl Wake {
         while !stop.is_cancelled() {
             match bus.client.subscribe(bus.wake_subject()).await {
                 Ok(mut hints) => {
-                    while let Some(Some(_)) = stop.run_until_cancelled(hints.next()).await {
-                        self.hint();
+                    while let Some(Some(hint)) = stop.run_until_cancelled(hints.next()).await {
+                        if hint.payload != self.sender {
+                            self.hint();
+                        }
                     }
                 }
                 Err(error) => tracing::debug!(%error, "could not listen for hints"),

@@ -22,6 +22,8 @@ const SETTLE_WITHIN: Duration = Duration::from_secs(2);
 /// Nothing that is asked here takes long; a connection that is only thought to be there never answers.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 const LOOK_AT_READ_MODELS: Duration = Duration::from_millis(500);
+/// Between two looks at a log that grows: what is not followed yet is answered by the database.
+const REST: Duration = Duration::from_millis(5);
 const TRY_AGAIN: Duration = Duration::from_millis(250);
 
 /// Why following was interrupted; it is taken up again.
@@ -73,7 +75,7 @@ async fn follow(cache: &ProfileCache, log: &PgPool, wake: &Wake) -> Result<std::
             cache.saw_log(began);
         }
         match tailed {
-            Tailed::Events(_) => {}
+            Tailed::Events(_) => tokio::time::sleep(REST).await,
             Tailed::AtHead => wake.wait(Follower::Cache).await,
             Tailed::Held(pause) => tokio::time::sleep(pause).await,
         }

@@ -4,16 +4,18 @@
 //! a phone number is taken) each then tries by itself, so that nobody fails for another's reason; what became of a
 //! statement that broke off is as unknown to each of them as it would be to one.
 
+use std::time::Duration;
+
 use aggregates::ids::CustomerId;
 use futures::future::join_all;
 
 use crate::bus::wake::Wake;
 use crate::databases::connections::Connections;
-use crate::gather::{Gatherer, Unanswered};
+use crate::gather::{Gatherer, Overtaking, Unanswered};
 use crate::store::append::{Append, AppendError, append, append_joined};
 
-/// Of two statements one can be prepared while the other one waits for the disk, or for a lock.
-const TURNS: usize = 2;
+/// Where a statement waits for a lock, or for a slow disk, others go by.
+const OVERTAKING: Overtaking = Overtaking { after: Duration::from_millis(5), at_most: 3 };
 const JOINED_APPENDS: usize = 64;
 
 type Outcome = Result<i64, AppendError>;
@@ -34,7 +36,7 @@ struct Followed {
 impl Appending {
     /// On connections to the log.
     pub(super) fn new(log: Connections, wake: Wake) -> Self {
-        Self { to: Followed { log, wake }, gatherer: Gatherer::new(TURNS, JOINED_APPENDS) }
+        Self { to: Followed { log, wake }, gatherer: Gatherer::new(JOINED_APPENDS).overtaking(OVERTAKING) }
     }
 
     /// Appends what is about a customer, as [`append`] does, together with others where it can be.

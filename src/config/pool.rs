@@ -11,7 +11,7 @@ pub struct Pool {
     #[arg(long = "database-connections", env = "DATABASE_CONNECTIONS", default_value_t = 20, value_name = "N",
           value_parser = clap::value_parser!(u32).range(2..=1000))]
     pub connections: u32,
-    /// Connections that the workers of a service have to each database, at most; replays have ten more.
+    /// Connections that the workers of a service have to each database, at most; replays have ten more, projectors three.
     #[arg(long = "database-worker-connections", env = "DATABASE_WORKER_CONNECTIONS", default_value_t = 10,
           value_name = "N", value_parser = clap::value_parser!(u32).range(2..=1000))]
     pub worker_connections: u32,

@@ -4,17 +4,16 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use projections::{PARTITIONS, Partition, Slot, StoredEvent, slots};
-use tokio::sync::mpsc::Sender;
-use tokio::sync::mpsc::error::TrySendError;
+use projections::{PARTITIONS, Partition, Slot, slots};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::bus::message::{Delivery, Message};
+use crate::bus::chain::Chain;
 use crate::bus::wake::Follower;
 use crate::store::reader::{last_in_partition, last_positions};
 use crate::store::tail::{LogTail, Tailed, settled_head};
 
+use super::outlet::Outlet;
 use super::{Projector, Queues};
 
 const LOOK_AT_WORKERS: Duration = Duration::from_millis(250);
@@ -126,15 +125,13 @@ impl<'a> Watch<'a> {
 struct Following<'a> {
     projector: &'a Projector,
     queues: &'a Queues,
-    /// The last position seen of each partition.
-    last: [i64; PARTITIONS as usize],
-    /// Whoever could not take an event is owed word of how far its partition has come.
-    owed: HashMap<Slot, i64>,
+    outlet: Outlet,
 }
 
 impl<'a> Following<'a> {
     fn new(projector: &'a Projector, queues: &'a Queues) -> Self {
-        Self { projector, queues, last: [0; PARTITIONS as usize], owed: HashMap::new() }
+        // It feeds all partitions: none waits for another one's worker.
+        Self { projector, queues, outlet: Outlet::new(queues.clone(), Duration::ZERO) }
     }
 
     /// Follows until then, or without an end of its own until NATS is connected.
@@ -144,19 +141,23 @@ impl<'a> Following<'a> {
             // What is settled is not known: read on from where the slowest worker is.
             None => self.slowest(),
         };
-        self.last = [start; PARTITIONS as usize];
+        let mut chain = Chain::new([start; PARTITIONS as usize]);
         // Whatever a worker still lacks, it fetches on hearing how far the log is.
-        self.owed = slots().map(|slot| (slot, start)).collect();
+        self.outlet.owe(slots(), start);
         let mut tail = LogTail::new(self.projector.log.clone(), start);
         loop {
-            self.settle_debts();
+            self.outlet.settle().await;
             let over = match until {
                 Some(until) => Instant::now() >= until,
                 None => self.projector.hears_nats(),
             };
             match tail.next().await? {
-                Tailed::Events(events) => self.deliver(events),
-                Tailed::AtHead if over && self.owed.is_empty() => return Ok(()),
+                Tailed::Events(events) => {
+                    for (partition, message) in chain.link(events) {
+                        self.outlet.deliver(partition, message).await;
+                    }
+                }
+                Tailed::AtHead if over && self.outlet.owes_nothing() => return Ok(()),
                 Tailed::AtHead => self.projector.wake.wait(Follower::Local).await,
                 Tailed::Held(pause) => tokio::time::sleep(pause).await,
             }
@@ -167,33 +168,4 @@ impl<'a> Following<'a> {
         let queues = self.queues.snapshot();
         queues.keys().map(|slot| self.projector.progress.position(slot.0, slot.1)).min().unwrap_or(0)
     }
-
-    fn deliver(&mut self, events: Vec<StoredEvent>) {
-        let queues = self.queues.snapshot();
-        for event in events {
-            let (partition, position) = (event.partition(), event.position);
-            let previous = std::mem::replace(&mut self.last[partition.index()], position);
-            for (slot, queue) in queues.iter().filter(|(slot, _)| slot.1 == partition) {
-                if is_full(queue, Message::event(event.clone(), previous)) {
-                    self.owed.insert(*slot, position);
-                }
-            }
-        }
-    }
-
-    fn settle_debts(&mut self) {
-        if self.owed.is_empty() {
-            return;
-        }
-        let queues = self.queues.snapshot();
-        self.owed.retain(|slot, position| {
-            queues.get(slot).is_some_and(|queue| is_full(queue, Message::marker(*position, *position)))
-        });
-    }
-}
-
-/// Hands a message over; `true` when the queue has no room. A worker that is gone needs none: its successor fetches
-/// what it lacks.
-fn is_full(queue: &Sender<Delivery>, message: Message) -> bool {
-    matches!(queue.try_send(Delivery::from_log(message)), Err(TrySendError::Full(_)))
 }

@@ -1,6 +1,7 @@
 //! What is counted of the workers of this process, and the traces of what they apply.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use chrono::{DateTime, Utc};
@@ -97,7 +98,7 @@ pub(super) struct Applying {
 }
 
 impl Applying {
-    pub(super) fn begin(batch: &[StoredEvent], carried: &Carried) -> Self {
+    pub(super) fn begin(batch: &[Arc<StoredEvent>], carried: &Carried) -> Self {
         let parent_of = |event: &StoredEvent| match carried.get(&event.position) {
             Some(traceparent) => parent(traceparent),
             None => parent_in(event.metadata.get()),

@@ -1,33 +1,36 @@
 //! Projection workers: one for every projection and partition that this process holds.
 //!
-//! Supply and application are apart. Deliveries come from JetStream ([`feed`]) or, with NATS missing or gone, from
-//! the log itself ([`follow`]); a [`worker`] applies them whatever their order, repetition or gaps. [`lease`] says
-//! which workers are this process's.
+//! Supply and application are apart. Messages come from JetStream ([`feed`]) or, with NATS missing or gone, from the log
+//! itself ([`follow`]), by way of an [`outlet`]; a [`worker`] applies them whatever their order, repetition or gaps.
+//! [`lease`] says which workers are this process's.
 
-pub mod feed;
+mod feed;
 pub mod follow;
 pub mod lease;
 mod metrics;
+mod outlet;
 pub mod pulse;
 mod together;
 pub mod worker;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures::future::join_all;
 use projections::workers::{Beat, beat};
-use projections::{Projection, Slot};
+use projections::{PARTITIONS, Partition, Projection, Slot};
 use sqlx::PgPool;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::bus::Bus;
-use crate::bus::message::Delivery;
+use crate::bus::message::Message;
 use crate::bus::wake::Wake;
 use crate::progress::Progress;
 
+use self::feed::feed;
 use self::lease::Leases;
 pub use self::metrics::WorkerMetrics;
 use self::pulse::{Pulse, Rate};
@@ -36,23 +39,52 @@ use self::worker::Worker;
 
 const LOOK_AFTER_WORKERS: Duration = Duration::from_millis(500);
 const BEAT_EVERY: Duration = Duration::from_secs(2);
-const QUEUE_DELIVERIES: usize = 2000;
+/// Each of up to [`crate::bus::chain::MESSAGE_BYTES`].
+const QUEUE_MESSAGES: usize = 32;
 
-/// Where the deliveries of the running workers go.
+type Queue = mpsc::Sender<Arc<Message>>;
+
+/// Where messages for the running workers go.
 #[derive(Clone, Default)]
-pub struct Queues(Arc<Mutex<HashMap<Slot, mpsc::Sender<Delivery>>>>);
+pub struct Queues(Arc<Mutex<Outlets>>);
+
+#[derive(Default)]
+struct Outlets {
+    queues: HashMap<Slot, Queue>,
+    /// How far each partition has been told of, by [`Partition::index`].
+    told: [i64; PARTITIONS as usize],
+}
 
 impl Queues {
-    fn insert(&self, slot: Slot, queue: mpsc::Sender<Delivery>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(slot, queue);
+    fn lock(&self) -> MutexGuard<'_, Outlets> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A new worker's. First of all it hears how far its partition has been told of: what its predecessor was handed may
+    /// be gone with that one.
+    fn insert(&self, slot: Slot, queue: Queue) {
+        let mut outlets = self.lock();
+        let told = outlets.told[slot.1.index()];
+        // It is new, so there is room.
+        let _ = queue.try_send(Arc::new(Message::marker(told, told)));
+        outlets.queues.insert(slot, queue);
     }
 
     fn remove(&self, slot: Slot) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&slot);
+        self.lock().queues.remove(&slot);
     }
 
-    fn snapshot(&self) -> HashMap<Slot, mpsc::Sender<Delivery>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn snapshot(&self) -> HashMap<Slot, Queue> {
+        self.lock().queues.clone()
+    }
+
+    /// Of those who work on a partition, which is told of up to there.
+    fn telling(&self, partition: Partition, reached: i64) -> Vec<(Slot, Queue)> {
+        let mut outlets = self.lock();
+        let told = &mut outlets.told[partition.index()];
+        *told = reached.max(*told);
+        let own = outlets.queues.iter().filter(|((_, of), _)| *of == partition);
+        own.map(|(slot, queue)| (*slot, queue.clone())).collect()
     }
 }
 
@@ -137,9 +169,8 @@ impl Projector {
             }
         };
         held.cancel();
-        for (_, worker) in workers.running {
-            worker.end().await;
-        }
+        let ending = workers.running.into_values().chain(workers.feeds.into_values());
+        join_all(ending.map(Running::end)).await;
         outcome
     }
 
@@ -174,54 +205,76 @@ impl Projector {
         }
         leases.release(&beyond).await?;
         for slot in leases.held() {
-            if !workers.running.get(slot).is_some_and(RunningWorker::is_running) {
+            if !workers.running.get(slot).is_some_and(Running::is_running) {
                 let (pulse, _) = workers.pulses.entry(*slot).or_insert_with(|| (Arc::default(), Rate::new()));
                 let worker = self.start(*slot, Arc::clone(pulse), queues, stop.child_token());
                 workers.running.insert(*slot, worker);
             }
         }
+        self.keep_feeds(leases.held(), &mut workers.feeds, queues, stop).await;
         Ok(())
     }
 
-    fn start(&self, slot: Slot, pulse: Arc<Pulse>, queues: &Queues, stop: CancellationToken) -> RunningWorker {
-        let (queue, deliveries) = mpsc::channel(QUEUE_DELIVERIES);
-        queues.insert(slot, queue.clone());
-        let worker = Worker::new(self.clone(), slot, pulse);
-        let feed = self.bus.clone().map(|bus| tokio::spawn(feed::feed(bus, slot, queue, stop.clone())));
-        let stopping = stop.clone();
-        let task = tokio::spawn(async move {
-            worker.run(deliveries, &stopping).await;
-            stopping.cancel();
-            if let Some(feed) = feed {
-                // What a feed has to say it has logged.
-                let _ = feed.await;
+    /// Lets those partitions be fed that a worker of this process is there for.
+    async fn keep_feeds(
+        &self,
+        held: &[Slot],
+        feeds: &mut HashMap<Partition, Running>,
+        queues: &Queues,
+        stop: &CancellationToken,
+    ) {
+        let Some(bus) = &self.bus else { return };
+        for partition in Partition::all() {
+            let is_wanted = held.iter().any(|(_, of)| *of == partition);
+            match feeds.get(&partition) {
+                Some(feed) if is_wanted && feed.is_running() => {}
+                Some(_) if !is_wanted => {
+                    if let Some(feed) = feeds.remove(&partition) {
+                        feed.end().await;
+                    }
+                }
+                None if !is_wanted => {}
+                Some(_) | None => {
+                    let stop = stop.child_token();
+                    let task = tokio::spawn(feed(bus.clone(), partition, queues.clone(), stop.clone()));
+                    feeds.insert(partition, Running { stop, task });
+                }
             }
-        });
-        RunningWorker { stop, task }
+        }
+    }
+
+    fn start(&self, slot: Slot, pulse: Arc<Pulse>, queues: &Queues, stop: CancellationToken) -> Running {
+        let (queue, messages) = mpsc::channel(QUEUE_MESSAGES);
+        queues.insert(slot, queue);
+        let worker = Worker::new(self.clone(), slot, pulse);
+        let stopping = stop.clone();
+        let task = tokio::spawn(async move { worker.run(messages, &stopping).await });
+        Running { stop, task }
     }
 }
 
-/// A worker with its feed.
-struct RunningWorker {
+/// A worker or a feed.
+struct Running {
     stop: CancellationToken,
     task: JoinHandle<()>,
 }
 
-/// The workers of this process, and the pulses of their slots: one that fails again and again has the same as before.
+/// The workers of this process, what feeds them, and the pulses of their slots: one that fails again and again has the same as before.
 #[derive(Default)]
 struct Workers {
-    running: HashMap<Slot, RunningWorker>,
+    running: HashMap<Slot, Running>,
+    feeds: HashMap<Partition, Running>,
     pulses: HashMap<Slot, (Arc<Pulse>, Rate)>,
 }
 
-impl RunningWorker {
+impl Running {
     fn is_running(&self) -> bool {
         !self.task.is_finished()
     }
 
     async fn end(self) {
         self.stop.cancel();
-        // A worker that panicked has said so; it is over either way.
+        // Whoever panicked has said so; it is over either way.
         let _ = self.task.await;
     }
 }

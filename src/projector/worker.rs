@@ -1,7 +1,7 @@
 //! A worker: applies one partition of the log to one read model.
 //!
-//! It trusts no delivery. What stands at or before its checkpoint it has applied; where a delivery's predecessor
-//! stands beyond the checkpoint, it fetches what is missing from the log. So any loss, repetition or reordering on
+//! It trusts no message. What stands at or before its checkpoint it has applied; where a message's predecessor stands
+//! beyond the checkpoint, it fetches what is missing from the log. So any loss, repetition or reordering on
 //! the way gives the same read model. Nor does it trust an event: one that cannot be applied parks its customer
 //! ([`projections::apply()`]), and one at which the worker ends again and again without saying why is found out by the
 //! attempts that it notes, and parked too.
@@ -16,16 +16,19 @@ use projections::{Applied, ApplyError, Partition, Projection, Slot, StoredEvent,
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::bus::message::Delivery;
+use crate::bus::message::Message;
 use crate::databases::is_unexplained;
 use crate::store::reader::read_partition;
 use crate::store::tail::settled_head;
+use crate::telemetry::traces::are_made;
 
 use super::Projector;
 use super::metrics::{Applying, Carried};
 use super::pulse::Pulse;
 
-const BATCH_DELIVERIES: usize = 500;
+const BATCH_MESSAGES: usize = 32;
+/// With so many events a batch is complete.
+const BATCH_EVENTS: usize = 500;
 const BACKFILL_EVENTS: i64 = 1000;
 /// Batches of up to so many events are applied together with those of other workers: beyond, workers go faster side by
 /// side.
@@ -93,7 +96,7 @@ pub struct Worker {
     is_noted: bool,
     /// How many events are still to be tried one by one.
     cautious: usize,
-    /// Of the deliveries that are being taken.
+    /// By the messages that are being taken.
     carried: Carried,
 }
 
@@ -120,8 +123,8 @@ impl Worker {
     }
 
     /// Works until stopped, the queue is closed, or something fails.
-    pub async fn run(mut self, mut deliveries: mpsc::Receiver<Delivery>, stop: &CancellationToken) {
-        let outcome = stop.run_until_cancelled(self.work(&mut deliveries)).await;
+    pub async fn run(mut self, mut messages: mpsc::Receiver<Arc<Message>>, stop: &CancellationToken) {
+        let outcome = stop.run_until_cancelled(self.work(&mut messages)).await;
         if self.is_noted && !matches!(&outcome, Some(Err(error)) if error.is_unexplained()) {
             let (read_models, partition) = (&self.projector.read_models, self.partition);
             let note = checkpoint::end_attempt(read_models, self.target, partition, self.checkpoint);
@@ -143,7 +146,7 @@ impl Worker {
         }
     }
 
-    async fn work(&mut self, deliveries: &mut mpsc::Receiver<Delivery>) -> Result<(), WorkerError> {
+    async fn work(&mut self, messages: &mut mpsc::Receiver<Arc<Message>>) -> Result<(), WorkerError> {
         let life = self.projector.progress.life();
         let held = checkpoint::load(&self.projector.read_models, self.target, self.partition).await;
         let held = held.map_err(WorkerError::Checkpoint)?;
@@ -154,22 +157,21 @@ impl Worker {
         self.checkpoint = held.position;
         self.report(life);
         let head = settled_head(&self.projector.log, SETTLE_WITHIN).await.map_err(WorkerError::Log)?;
-        // Where that is not known, deliveries say how far to go.
+        // Where that is not known, messages say how far to go.
         if let Some(head) = head {
             if held.position > head {
                 return Err(WorkerError::BeyondTheLog { position: held.position, head });
             }
             self.backfill(head).await?;
         }
-        let mut batch = Vec::with_capacity(BATCH_DELIVERIES);
+        let mut batch = Vec::with_capacity(BATCH_MESSAGES);
         loop {
             self.pulse.beat();
-            let received = deliveries.recv_many(&mut batch, BATCH_DELIVERIES);
+            let received = messages.recv_many(&mut batch, BATCH_MESSAGES);
             match tokio::time::timeout(BEAT_EVERY, received).await {
                 Ok(0) => return Ok(()),
                 Ok(_) => {
-                    self.take(&mut batch).await?;
-                    acknowledge(&batch).await;
+                    self.take(&batch).await?;
                     batch.clear();
                 }
                 // Nothing to do but to show that the worker is there.
@@ -178,23 +180,22 @@ impl Worker {
         }
     }
 
-    /// Applies what is new in a batch of deliveries.
-    async fn take(&mut self, batch: &mut [Delivery]) -> Result<(), WorkerError> {
-        let mut ready = Vec::with_capacity(batch.len());
+    /// Applies what is new in a batch of messages.
+    async fn take(&mut self, batch: &[Arc<Message>]) -> Result<(), WorkerError> {
+        let mut ready = Vec::with_capacity(batch.iter().map(|message| message.events.len()).sum());
         let mut reached = self.checkpoint;
-        for Delivery { message, traceparent, .. } in batch {
-            if let Some(traceparent) = traceparent.take() {
-                self.carried.insert(message.position, traceparent);
+        for message in batch {
+            if are_made() {
+                self.carried.extend(message.traceparents.clone());
             }
-            if message.previous > reached {
+            if message.previous > reached || ready.len() >= BATCH_EVENTS {
                 self.apply(std::mem::take(&mut ready), reached).await?;
                 self.backfill(message.previous).await?;
                 reached = self.checkpoint;
             }
-            if let Some(event) = message.event.take_if(|event| event.position > reached) {
-                reached = event.position;
-                ready.push(event);
-            }
+            let known = message.events.partition_point(|event| event.position <= reached);
+            ready.extend(message.events.iter().skip(known).cloned());
+            reached = reached.max(message.events.last().map_or(reached, |event| event.position));
         }
         self.apply(ready, reached).await?;
         self.carried.clear();
@@ -218,7 +219,7 @@ impl Worker {
         Ok(())
     }
 
-    async fn apply(&mut self, batch: Vec<StoredEvent>, reached: i64) -> Result<(), WorkerError> {
+    async fn apply(&mut self, batch: Vec<Arc<StoredEvent>>, reached: i64) -> Result<(), WorkerError> {
         if reached == self.checkpoint {
             return Ok(());
         }
@@ -241,7 +242,7 @@ impl Worker {
 
     /// Applies a batch, together with other workers' where it can be. It comes to its end also when the worker is stopped
     /// meanwhile: a transaction that is given up halfway would leave its connection in the middle of it.
-    async fn apply_to_its_end(&mut self, batch: Vec<StoredEvent>, reached: i64) -> Result<Applied, WorkerError> {
+    async fn apply_to_its_end(&mut self, batch: Vec<Arc<StoredEvent>>, reached: i64) -> Result<Applied, WorkerError> {
         let told = Applying::begin(&batch, &self.carried);
         let batch = Arc::new(batch);
         let applied = match self.apply_with_others(Arc::clone(&batch), reached).await {
@@ -253,13 +254,14 @@ impl Worker {
     }
 
     /// `None` where the batch did not take effect.
-    async fn apply_with_others(&mut self, batch: Arc<Vec<StoredEvent>>, reached: i64) -> Option<Stamp> {
+    async fn apply_with_others(&mut self, batch: Arc<Vec<Arc<StoredEvent>>>, reached: i64) -> Option<Stamp> {
         let stamp = self.stamp.take().filter(|_| batch.len() <= TOGETHER_EVENTS)?;
-        let share = Share { partition: self.partition, from: self.checkpoint, stamp, to: reached, batch };
-        self.projector.together.apply(self.projection(), share).await
+        let (projection, partition, from) = (self.projection(), self.partition, self.checkpoint);
+        let share = Share { projection, partition, from, stamp, to: reached, batch };
+        self.projector.together.apply(share).await
     }
 
-    async fn apply_by_itself(&self, batch: Arc<Vec<StoredEvent>>, reached: i64) -> Result<Applied, WorkerError> {
+    async fn apply_by_itself(&self, batch: Arc<Vec<Arc<StoredEvent>>>, reached: i64) -> Result<Applied, WorkerError> {
         let read_models = self.projector.read_models.clone();
         let (target, partition, from) = (self.target, self.partition, self.checkpoint);
         let applying = async move { apply(&read_models, target, partition, from, reached, &batch).await };
@@ -285,7 +287,7 @@ impl Worker {
 
     /// Applies one event by itself, noting beforehand that it is tried; parks it when that was noted too often. One
     /// worker of the process at a time, so that none is suspected for what another one's event does to the process.
-    async fn apply_alone(&mut self, event: &StoredEvent) -> Result<(), WorkerError> {
+    async fn apply_alone(&mut self, event: &Arc<StoredEvent>) -> Result<(), WorkerError> {
         let alone = Arc::clone(&self.projector.alone);
         let _turn = alone.lock().await;
         let life = self.projector.progress.life();
@@ -295,7 +297,7 @@ impl Worker {
         let attempts = noted.map_err(WorkerError::Checkpoint)?.attempts;
         self.is_noted = true;
         let applied = if attempts > ATTEMPTS_BEFORE_PARKING {
-            let (read_models, event) = (read_models.clone(), event.clone());
+            let (read_models, event) = (read_models.clone(), Arc::clone(event));
             let (target, from, parked) = (self.target, self.checkpoint, (event.customer_id.get(), event.position));
             let parking =
                 async move { park_untried(&read_models, target, from, &event, &EndedSilently(attempts)).await };
@@ -303,7 +305,7 @@ impl Worker {
             Applied { parkings: vec![parked], stamp: None }
         } else {
             self.stamp = None;
-            self.apply_to_its_end(vec![event.clone()], event.position).await?
+            self.apply_to_its_end(vec![Arc::clone(event)], event.position).await?
         };
         self.moved_to(event.position, 1, applied, life);
         Ok(())
@@ -323,15 +325,5 @@ impl Worker {
 
     fn report(&self, life: u64) {
         self.projector.progress.set(life, self.projection(), self.partition, self.checkpoint);
-    }
-}
-
-/// Acknowledges the newest message that came from NATS, and with it all before. What is lost here comes again, and
-/// is skipped.
-async fn acknowledge(batch: &[Delivery]) {
-    if let Some(acker) = batch.iter().rev().find_map(|delivery| delivery.acker.as_ref())
-        && let Err(error) = acker.ack().await
-    {
-        tracing::debug!(%error, "could not acknowledge");
     }
 }

@@ -52,7 +52,7 @@ impl RelayMetrics {
     pub(super) fn published<'a>(&self, messages: impl Iterator<Item = &'a Message>, began: Instant) {
         self.took.observe(began.elapsed().as_secs_f64());
         let now = Utc::now();
-        for event in messages.filter_map(|message| message.event.as_ref()) {
+        for event in messages.flat_map(|message| &message.events) {
             self.published.inc();
             // Clocks of two machines may differ: what comes out negative was no delay.
             let delayed = (now - event.recorded_at).to_std().unwrap_or_default();

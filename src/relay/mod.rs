@@ -4,26 +4,29 @@
 //! progress but resumes from what the stream last holds, and publishes markers, from which workers see what they must
 //! fetch from the log. Two relays at once, after a lost connection, would cost duplicates and nothing else.
 
-mod chain;
 pub mod lag;
 mod metrics;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use projections::{PARTITIONS, Partition};
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection, PgPool};
 use tokio_util::sync::CancellationToken;
 
+use crate::bus::chain::Chain;
 use crate::bus::wake::{Follower, Wake};
 use crate::bus::{Bus, BusError};
+use crate::store::reader::last_in_partition;
 use crate::store::tail::{LogTail, Tailed, settled_head};
 
-use self::chain::Chain;
 pub use self::metrics::RelayMetrics;
 
 const LOCK_CLASS: i32 = 0x4352;
 const LOCK_RELAY: i32 = 1;
+/// After a batch: what is appended meanwhile goes together in the next one.
+const REST: Duration = Duration::from_millis(2);
 const STAND_BY: Duration = Duration::from_millis(500);
 const SETTLE_WITHIN: Duration = Duration::from_secs(2);
 const RETRY: Duration = Duration::from_millis(500);
@@ -108,9 +111,10 @@ impl Relay {
             }
             match tail.next().await? {
                 Tailed::Events(events) => {
-                    let (messages, began) = (chain.link(events), Instant::now());
-                    self.bus.publish(&messages).await?;
+                    let (mut messages, began) = (chain.link(events), Instant::now());
+                    self.bus.publish(&mut messages).await?;
                     self.metrics.published(messages.iter().map(|(_, message)| message), began);
+                    tokio::time::sleep(REST).await;
                 }
                 Tailed::AtHead => self.wake.wait(Follower::Relay).await,
                 Tailed::Held(pause) => tokio::time::sleep(pause).await,
@@ -128,8 +132,12 @@ impl Relay {
         let held = self.bus.last_position(&stream).await?;
         let known = held.filter(|position| head.is_none_or(|head| *position <= head));
         let position = known.or(head).unwrap_or(0);
-        let chain = Chain::at(&self.log, position).await?;
-        self.bus.publish(&chain.markers(position)).await?;
+        let mut last = [0; PARTITIONS as usize];
+        for partition in Partition::all() {
+            last[partition.index()] = last_in_partition(&self.log, partition, position).await?;
+        }
+        let chain = Chain::new(last);
+        self.bus.publish(&mut chain.markers(position)).await?;
         Ok((LogTail::new(self.log.clone(), position), chain))
     }
 }

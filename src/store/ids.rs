@@ -8,11 +8,11 @@ use aggregates::ids::{CustomerId, DecisionId, LoanId, RepaymentId};
 use sqlx::{PgExecutor, PgPool};
 
 use crate::databases::connections::Connections;
-use crate::gather::{Gatherer, Unanswered};
+use crate::gather::{Gatherer, Overtaking, Unanswered};
 
-/// So many draws of a kind are under way at once, each for so many who need an id.
-const DRAWS: usize = 1;
+/// So many who need an id have it drawn together.
 const DRAWN_TOGETHER: usize = 100;
+const OVERTAKING: Overtaking = Overtaking { after: Duration::from_millis(20), at_most: 2 };
 
 /// The largest id that is taken over from a workbook. New ids go on above the imported ones, so this leaves room for
 /// nearly all the ids there are.
@@ -55,7 +55,8 @@ impl Draws {
     /// From the log's sequences.
     #[must_use]
     pub fn new(log: Connections) -> Self {
-        Self { log, customers: Gatherer::new(DRAWS, DRAWN_TOGETHER), decisions: Gatherer::new(DRAWS, DRAWN_TOGETHER) }
+        let (customers, decisions) = (Gatherer::new(DRAWN_TOGETHER), Gatherer::new(DRAWN_TOGETHER));
+        Self { log, customers: customers.overtaking(OVERTAKING), decisions: decisions.overtaking(OVERTAKING) }
     }
 
     fn wait(&self) -> Duration {

@@ -1,11 +1,13 @@
 //! Ordered reads of the log. Unlike the library's replay they order by position, know all types, and fail when the
 //! connection fails.
 
+use std::sync::Arc;
+
 use aggregates::ids::CustomerId;
 use chrono::{DateTime, Utc};
 use futures::TryStreamExt;
 use projections::rebuilds::Range;
-use projections::{PARTITIONS, Partition, StoredEvent};
+use projections::{Decoded, PARTITIONS, Partition, StoredEvent};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sqlx::types::Json;
@@ -56,6 +58,7 @@ impl TryFrom<Entry> for StoredEvent {
             event_version: row.event_version,
             payload: row.payload.0,
             metadata: row.metadata.0,
+            decoded: Decoded::default(),
         })
     }
 }
@@ -65,8 +68,12 @@ impl TryFrom<Entry> for StoredEvent {
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn read_after(pool: &PgPool, after: i64, limit: i64) -> Result<Vec<StoredEvent>, sqlx::Error> {
-    read_entries(pool, after, limit).await?.into_iter().map(StoredEvent::try_from).collect()
+pub async fn read_after(
+    executor: impl PgExecutor<'_>,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<StoredEvent>, sqlx::Error> {
+    read_entries(executor, after, limit).await?.into_iter().map(StoredEvent::try_from).collect()
 }
 
 /// Whom an event is about, and nothing else of it.
@@ -82,11 +89,11 @@ pub struct Touched {
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn read_touched(pool: &PgPool, after: i64, limit: i64) -> Result<Vec<Touched>, sqlx::Error> {
+pub async fn read_touched(executor: impl PgExecutor<'_>, after: i64, limit: i64) -> Result<Vec<Touched>, sqlx::Error> {
     sqlx::query_as("select position, customer_id from events where position > $1 order by position limit $2")
         .bind(after)
         .bind(limit)
-        .fetch_all(pool)
+        .fetch_all(executor)
         .await
 }
 
@@ -94,7 +101,7 @@ pub async fn read_touched(pool: &PgPool, after: i64, limit: i64) -> Result<Vec<T
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn read_entries(pool: &PgPool, after: i64, limit: i64) -> Result<Vec<Entry>, sqlx::Error> {
+pub async fn read_entries(executor: impl PgExecutor<'_>, after: i64, limit: i64) -> Result<Vec<Entry>, sqlx::Error> {
     sqlx::query_as(
         "select position, recorded_at, customer_id, aggregate_type, aggregate_id, sequence,
                 event_type, event_version, payload, metadata
@@ -102,7 +109,7 @@ pub async fn read_entries(pool: &PgPool, after: i64, limit: i64) -> Result<Vec<E
     )
     .bind(after)
     .bind(limit)
-    .fetch_all(pool)
+    .fetch_all(executor)
     .await
 }
 
@@ -116,7 +123,7 @@ pub async fn read_partition(
     after: i64,
     to: i64,
     limit: i64,
-) -> Result<Vec<StoredEvent>, sqlx::Error> {
+) -> Result<Vec<Arc<StoredEvent>>, sqlx::Error> {
     let rows: Vec<Entry> = sqlx::query_as(
         "select position, recorded_at, customer_id, aggregate_type, aggregate_id, sequence,
                 event_type, event_version, payload, metadata
@@ -129,7 +136,7 @@ pub async fn read_partition(
     .bind(limit)
     .fetch_all(pool)
     .await?;
-    rows.into_iter().map(StoredEvent::try_from).collect()
+    rows.into_iter().map(|row| StoredEvent::try_from(row).map(Arc::new)).collect()
 }
 
 /// Events of one stream behind a place in it, in order, at most `limit`. A stream has no gaps and grows at its end.

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use projections::StoredEvent;
 use sqlx::PgPool;
 
+use crate::databases::connections::Connections;
+
 use super::gap::{Appender, appenders, still_running};
 use super::reader::{Touched, head, read_after, read_touched};
 
@@ -20,7 +22,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
 /// A reader's place in the log.
 pub struct LogTail {
-    pool: PgPool,
+    log: Connections,
     position: i64,
     held: Option<Held>,
     is_level: bool,
@@ -49,8 +51,8 @@ pub enum Tailed<Event = StoredEvent> {
 impl LogTail {
     /// A reader that goes on behind `position`.
     #[must_use]
-    pub const fn new(pool: PgPool, position: i64) -> Self {
-        Self { pool, position, held: None, is_level: false }
+    pub fn new(pool: PgPool, position: i64) -> Self {
+        Self { log: Connections::kept(pool), position, held: None, is_level: false }
     }
 
     /// The position behind which it reads on.
@@ -70,7 +72,7 @@ impl LogTail {
     /// # Errors
     /// When the database does not answer; the reader's place is as before.
     pub async fn next(&mut self) -> Result<Tailed, sqlx::Error> {
-        let read = async |pool: &PgPool, after| read_after(pool, after, READ_LIMIT_EVENTS.into()).await;
+        let read = async |log: &Connections, after| read_after(log, after, READ_LIMIT_EVENTS.into()).await;
         self.advance(read, |event| event.position).await
     }
 
@@ -79,20 +81,21 @@ impl LogTail {
     /// # Errors
     /// As [`LogTail::next`].
     pub async fn next_touched(&mut self) -> Result<Tailed<Touched>, sqlx::Error> {
-        let read = async |pool: &PgPool, after| read_touched(pool, after, READ_LIMIT_EVENTS.into()).await;
+        let read = async |log: &Connections, after| read_touched(log, after, READ_LIMIT_EVENTS.into()).await;
         self.advance(read, |touched| touched.position).await
     }
 
     async fn advance<Event>(
         &mut self,
-        read: impl AsyncFnOnce(&PgPool, i64) -> Result<Vec<Event>, sqlx::Error>,
+        read: impl AsyncFnOnce(&Connections, i64) -> Result<Vec<Event>, sqlx::Error>,
         position: impl Fn(&Event) -> i64,
     ) -> Result<Tailed<Event>, sqlx::Error> {
         self.is_level = false;
         let Some(proven) = self.proven().await? else { return Ok(Tailed::Held(self.pause())) };
-        let mut events = read(&self.pool, self.position).await?;
+        let mut events = read(&self.log, self.position).await?;
         let Some(last) = events.last().map(&position) else {
             self.is_level = true;
+            self.log.give_back_old();
             return Ok(Tailed::AtHead);
         };
         let ready = contiguous(self.position, proven, events.iter().map(&position));
@@ -116,7 +119,7 @@ impl LogTail {
         if held.waiting_for.is_empty() {
             return Ok(Some(held.seen));
         }
-        let still = still_running(&held.waiting_for, &appenders(&self.pool).await?);
+        let still = still_running(&held.waiting_for, &appenders(&self.log).await?);
         let unchanged = still == held.waiting_for;
         held.waiting_for = still;
         if held.waiting_for.is_empty() {
@@ -138,7 +141,7 @@ impl LogTail {
     /// Notes who could still fill the gap before what was read, up to `seen`.
     async fn hold(&mut self, seen: i64) -> Result<(), sqlx::Error> {
         if self.held.is_none() {
-            let waiting_for = appenders(&self.pool).await?;
+            let waiting_for = appenders(&self.log).await?;
             self.held = Some(Held { seen, waiting_for, since: Instant::now(), warned: false });
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! Property: any batching, repetition, loss and reordering of deliveries gives the same read models (G4).
+//! Property: any batching, repetition, loss and reordering of messages gives the same read models (G4).
 //!
 //! Real workers start on a log that is empty, so that they have nothing to go by but what they are handed. Then the log
 //! is there, all at once, and its messages arrive as a journey was drawn for them. Whatever it was, tables and
@@ -6,17 +6,16 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::slice;
 use std::sync::Arc;
 use std::time::Duration;
 
-use credit_approval::bus::message::{Delivery, Message};
+use credit_approval::bus::message::Message;
 use credit_approval::config::{Role, Serve};
 use credit_approval::progress::Progress;
 use credit_approval::projector::worker::Worker;
 use projections::{Partition, Projection, Slot, Target, apply, slots};
 use proptest::collection::vec as vector;
-use proptest::prelude::{Just, ProptestConfig, Strategy, TestCaseError, prop_assert, prop_oneof};
+use proptest::prelude::{Just, ProptestConfig, Strategy, TestCaseError, any, prop_assert, prop_oneof};
 use proptest::test_runner::TestRunner;
 use serde_json::json;
 use sqlx::PgPool;
@@ -40,7 +39,7 @@ const MAX_COPIES: usize = 3;
 const MAX_MARKERS: usize = 4;
 const MAX_BATCH: usize = 20;
 const MAX_BATCH_SIZES: usize = 8;
-const QUEUE_DELIVERIES: usize = 2000;
+const QUEUE_MESSAGES: usize = 2000;
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
 const LOOKS: usize = 10_000;
 const APPLIED_WITHIN: Duration = Duration::from_secs(10);
@@ -77,6 +76,8 @@ struct Journey {
     outage: Range<usize>,
     /// Up to which message a marker speaks of the log, and in whose place it arrives.
     markers: Vec<(usize, usize)>,
+    /// By message that arrives: whether it comes in one with what its partition was told before.
+    joined: Vec<bool>,
     /// How many messages arrive at once, over and over again.
     batches: Vec<usize>,
 }
@@ -91,8 +92,8 @@ fn journeys(messages: usize) -> impl Strategy<Value = Journey> {
     let outage = (0..messages, 0..messages / 2).prop_map(|(from, length)| from..from + length);
     let markers = vector((0..messages, 0..messages), 0..=MAX_MARKERS);
     let batches = vector(1..=MAX_BATCH, 1..=MAX_BATCH_SIZES);
-    let parts = (vector(copies, messages), outage, markers, batches);
-    parts.prop_map(|(copies, outage, markers, batches)| Journey { copies, outage, markers, batches })
+    let parts = (vector(copies, messages), outage, markers, vector(any::<bool>(), messages), batches);
+    parts.prop_map(|(copies, outage, markers, joined, batches)| Journey { copies, outage, markers, joined, batches })
 }
 
 /// A log, its messages, and what applying them in order gives.
@@ -113,10 +114,10 @@ impl Log {
 
         let messages = Chain::default().more(&pool).await;
         for (partition, message) in &messages {
-            let event = slice::from_ref(message.event.as_ref().unwrap());
             let (from, to) = (message.previous, message.position);
             for projection in Projection::ALL {
-                let applied = apply(&pool, Target::Live(projection), *partition, from, to, event).await.unwrap();
+                let applied =
+                    apply(&pool, Target::Live(projection), *partition, from, to, &message.events).await.unwrap();
                 assert!(applied.parkings.is_empty() && applied.stamp.is_some(), "{message:?}");
             }
         }
@@ -150,7 +151,19 @@ impl Log {
             arrivals.extend(self.markers(*message).map(|marker| (*place, marker)));
         }
         arrivals.sort_by_key(|(place, _)| *place);
-        arrivals.into_iter().map(|(_, arrival)| arrival).collect()
+        let mut arriving: Vec<(Partition, Message)> = Vec::new();
+        for ((_, (partition, message)), joined) in arrivals.into_iter().zip(journey.joined.iter().cycle()) {
+            let before = arriving.iter_mut().rev().find(|(of, _)| *of == partition).map(|(_, before)| before);
+            let follows = |before: &&mut Message| !before.events.is_empty() && before.reached() == message.previous;
+            match before.filter(follows).filter(|_| *joined && !message.events.is_empty()) {
+                Some(before) => {
+                    let events = before.events.iter().chain(&message.events).cloned().collect();
+                    *before = Message::events(events, before.previous);
+                }
+                None => arriving.push((partition, message)),
+            }
+        }
+        arriving
     }
 
     /// One journey, from an empty log to the last word of it.
@@ -219,7 +232,7 @@ async fn text(pool: &PgPool) -> String {
 
 /// A worker for each read model and partition.
 struct Workers {
-    queues: HashMap<Slot, mpsc::Sender<Delivery>>,
+    queues: HashMap<Slot, mpsc::Sender<Arc<Message>>>,
     tasks: JoinSet<()>,
     progress: Arc<Progress>,
 }
@@ -229,10 +242,10 @@ impl Workers {
         let projector = projector(pool);
         let (mut queues, mut tasks) = (HashMap::new(), JoinSet::new());
         for slot in slots() {
-            let (queue, deliveries) = mpsc::channel(QUEUE_DELIVERIES);
+            let (queue, messages) = mpsc::channel(QUEUE_MESSAGES);
             queues.insert(slot, queue);
             let worker = Worker::new(projector.clone(), slot, Arc::default());
-            tasks.spawn(async move { worker.run(deliveries, &CancellationToken::new()).await });
+            tasks.spawn(async move { worker.run(messages, &CancellationToken::new()).await });
         }
         Self { queues, tasks, progress: projector.progress }
     }
@@ -243,7 +256,7 @@ impl Workers {
         for (partition, message) in batch {
             for projection in Projection::ALL {
                 let queue = &self.queues[&(projection, *partition)];
-                let taken = queue.try_send(Delivery::from_log(message.clone()));
+                let taken = queue.try_send(Arc::new(message.clone()));
                 prop_assert!(taken.is_ok(), "the worker of {projection} on {partition} has ended");
             }
         }
@@ -266,7 +279,7 @@ impl Workers {
 }
 
 #[test]
-fn any_batching_repetition_loss_and_order_of_deliveries_gives_the_same_read_models() {
+fn any_batching_repetition_loss_and_order_of_messages_gives_the_same_read_models() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let log = runtime.block_on(Log::written());
     let mut runner = TestRunner::new(ProptestConfig {

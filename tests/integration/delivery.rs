@@ -6,6 +6,8 @@ use async_nats::jetstream::{self, Context};
 use credit_approval::config::{Role, Serve};
 use credit_approval::embedded::{DataDir, Nats};
 use credit_approval::store::EventLog;
+use futures::TryStreamExt;
+use projections::PARTITIONS;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -49,8 +51,10 @@ async fn a_deleted_consumer_loses_nothing() {
     let app = TestApp::start().await;
     traffic(&app.client, CUSTOMERS).await;
     let stream = nats.get_stream(&app.config.nats_stream).await.unwrap();
-    for partition in 0..8 {
-        stream.delete_consumer(&format!("loans-{partition}")).await.unwrap();
+    let consumers = async || stream.consumer_names().try_collect::<Vec<String>>().await.unwrap();
+    eventually("each partition has a consumer", async || consumers().await.len() == usize::from(PARTITIONS)).await;
+    for consumer in consumers().await {
+        stream.delete_consumer(&consumer).await.unwrap();
     }
     traffic(&app.client, CUSTOMERS).await;
     assert_verified(&app.pool().await).await;

@@ -11,6 +11,7 @@ use credit_approval::config::{Role, Serve};
 use credit_approval::embedded::Nats;
 use credit_approval::store::EventLog;
 use credit_approval::store::reader::head;
+use futures::TryStreamExt;
 use futures::future::join_all;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -23,7 +24,7 @@ use tokio::process::{Child, Command};
 
 use crate::support::client::application;
 use crate::support::leases::TAKEN_OVER_WITHIN;
-use crate::support::log::Chain;
+use crate::support::log::linked;
 use crate::support::process::RoleProcess;
 use crate::support::traffic::{Traffic, write_and_look};
 use crate::support::verified::{assert_verified, unapplied};
@@ -39,8 +40,10 @@ const BORROWERS: usize = 16;
 const ASKED_FOR: u64 = 600;
 /// How often a relay is ended, or clients have written for a while.
 const CUTS: usize = 6;
-/// Messages of which a dying relay has published some, or all, or none.
-const LAST_BATCH: usize = 10;
+/// Messages of which a dying relay has published some, or all, or none: as many as one batch leads to.
+const LAST_BATCH: usize = 6;
+/// How many events a relay finds at once.
+const EVENTS_AT_ONCE: usize = 12;
 
 /// The stream of a service, as the service itself reaches it.
 async fn bus_of(config: &Serve, pool: &PgPool) -> Bus {
@@ -81,10 +84,12 @@ async fn stream_tells_all(bus: &Bus, pool: &PgPool) -> bool {
         let partition: usize = held.subject.rsplit('.').next().unwrap().parse().unwrap();
         let at = &mut reached[partition];
         *at = message.previous.max(*at);
-        if let Some(event) = message.event.filter(|event| event.position > *at) {
-            let passed_over = positions[partition].range(*at + 1..event.position).next();
-            assert_eq!(passed_over, None, "nobody would hear of it from message {sequence}, {}", event.position);
-            *at = event.position;
+        for event in &message.events {
+            if event.position > *at {
+                let passed_over = positions[partition].range(*at + 1..event.position).next();
+                assert_eq!(passed_over, None, "nobody would hear of it from message {sequence}, {}", event.position);
+                *at = event.position;
+            }
         }
     }
     reached.iter().zip(&positions).all(|(reached, positions)| positions.last().is_none_or(|last| reached >= last))
@@ -161,10 +166,10 @@ async fn a_relay_that_died_before_the_acknowledgement_loses_nothing(#[case] was_
     let pool = writer.pool().await;
     let bus = bus_of(&writer.config, &pool).await;
     bus.ensure_stream().await.unwrap();
-    let messages = Chain::default().more(&pool).await;
+    let messages = linked(&pool, EVENTS_AT_ONCE).await;
     let last = messages.len() - 1;
     let held = messages.into_iter().enumerate().filter(|(place, _)| was_held(last - place));
-    bus.publish(&held.map(|(_, message)| message).collect::<Vec<_>>()).await.unwrap();
+    bus.publish(&mut held.map(|(_, message)| message).collect::<Vec<_>>()).await.unwrap();
 
     // Its successor first, and nobody who looks into the log by himself.
     let roles = vec![Role::Api, Role::Relay];
@@ -314,6 +319,12 @@ async fn writes_go_on_while_nats_is_away_and_reach_it_afterwards() {
         }
         nats.start().await;
         assert_stream_tells_all(&bus, &pool).await;
+        let stream = bus.ensure_stream().await.unwrap();
+        eventually_within("each partition is fed again", NATS_WITHIN, async || {
+            let consumers = stream.consumer_names().try_collect::<Vec<_>>().await;
+            consumers.is_ok_and(|consumers| consumers.len() == usize::from(PARTITIONS))
+        })
+        .await;
     }
     traffic.goes_on().await;
     traffic.stop().await;

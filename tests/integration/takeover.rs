@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use credit_approval::bus::message::{Delivery, Message};
+use credit_approval::bus::message::Message;
 use credit_approval::config::{Role, Serve};
 use credit_approval::projector::Projector;
 use credit_approval::projector::worker::Worker;
@@ -127,7 +127,7 @@ async fn a_stopped_process_keeps_its_partitions_and_shows_by_its_heartbeat() {
     app.stop().await;
 }
 
-const QUEUE_DELIVERIES: usize = 1000;
+const QUEUE_MESSAGES: usize = 1000;
 const RESTART: Duration = Duration::from_millis(1);
 const CONTESTED_CUSTOMERS: usize = 16;
 
@@ -153,7 +153,7 @@ struct Contest {
 }
 
 /// The queue of a slot's worker, a new one for each that is started.
-type Queue = Arc<Mutex<Option<mpsc::Sender<Delivery>>>>;
+type Queue = Arc<Mutex<Option<mpsc::Sender<Arc<Message>>>>>;
 
 impl Contest {
     fn start(processes: &[Projector]) -> Self {
@@ -174,7 +174,7 @@ impl Contest {
         for (partition, message) in messages {
             for (_, queue) in self.queues.iter().filter(|((_, of), _)| of == partition) {
                 if let Some(queue) = queue.lock().unwrap().as_ref() {
-                    queue.try_send(Delivery::from_log(message.clone())).ok();
+                    queue.try_send(Arc::new(message.clone())).ok();
                 }
             }
         }
@@ -193,9 +193,9 @@ impl Contest {
 async fn keep_working(process: Projector, slot: Slot, queue: Queue, starts: Arc<AtomicUsize>, stop: CancellationToken) {
     while !stop.is_cancelled() {
         starts.fetch_add(1, Ordering::Relaxed);
-        let (sender, deliveries) = mpsc::channel(QUEUE_DELIVERIES);
+        let (sender, messages) = mpsc::channel(QUEUE_MESSAGES);
         *queue.lock().unwrap() = Some(sender);
-        Worker::new(process.clone(), slot, Arc::default()).run(deliveries, &stop).await;
+        Worker::new(process.clone(), slot, Arc::default()).run(messages, &stop).await;
         tokio::time::sleep(RESTART).await;
     }
 }

@@ -164,7 +164,7 @@ async fn a_log_that_tells_everything_tells_nothing_of_anybody() {
     service.stop().await;
 
     let log = service.log();
-    assert!(log.lines().count() > 1000, "the log tells what it can: {} lines", log.lines().count());
+    assert!(log.lines().count() > 500, "the log tells what it can: {} lines", log.lines().count());
     for told in [
         "\"DEBUG\"",
         "sqlx::query",

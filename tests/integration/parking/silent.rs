@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use aggregates::ids::CustomerId;
-use credit_approval::bus::message::Delivery;
+use credit_approval::bus::message::Message;
 use credit_approval::config::{Role, Serve};
 use credit_approval::projector::worker::Worker;
 use projections::{Partition, Projection, Slot};
@@ -95,8 +95,8 @@ async fn count_parked(pool: &PgPool) -> i64 {
 async fn dies_hanging(pool: &PgPool, slot: Slot) -> bool {
     let process = PgPool::connect_with((*pool.connect_options()).clone()).await.unwrap();
     let worker = Worker::new(projector(&process), slot, Arc::default());
-    let (queue, deliveries) = mpsc::channel::<Delivery>(1);
-    let working = tokio::spawn(async move { worker.run(deliveries, &CancellationToken::new()).await });
+    let (queue, messages) = mpsc::channel::<Arc<Message>>(1);
+    let working = tokio::spawn(async move { worker.run(messages, &CancellationToken::new()).await });
     let hangs = eventually("the worker hangs, or parks the customer", async || {
         let (hanging, parked) = (hanging(pool).await, count_parked(pool).await);
         (hanging > 0 || parked > 0).then_some(hanging > 0)

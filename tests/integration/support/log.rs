@@ -1,5 +1,8 @@
 //! The log by itself: empty, appended to by hand, held, and linked as the relay does.
 
+use std::sync::Arc;
+
+use credit_approval::bus::chain;
 use credit_approval::bus::message::Message;
 use credit_approval::store::migrate::migrate;
 use credit_approval::store::reader::read_after;
@@ -42,7 +45,7 @@ pub(crate) async fn hold_the_log(pool: &PgPool) -> Transaction<'static, Postgres
     appender
 }
 
-/// The events of a log as the relay links them: each with the position of the one before it in its partition.
+/// The events of a log as the relay links them, one by one: each with the position of the one before it in its partition.
 #[derive(Default)]
 pub(crate) struct Chain {
     last: [i64; PARTITIONS as usize],
@@ -58,8 +61,15 @@ impl Chain {
             let partition = event.partition();
             self.position = event.position;
             let previous = std::mem::replace(&mut self.last[partition.index()], event.position);
-            messages.push((partition, Message::event(event, previous)));
+            messages.push((partition, Message::events(vec![Arc::new(event)], previous)));
         }
         messages
     }
+}
+
+/// A whole log as the relay links it, so many events at once.
+pub(crate) async fn linked(pool: &PgPool, events_at_once: usize) -> Vec<(Partition, Message)> {
+    let mut chain = chain::Chain::new([0; PARTITIONS as usize]);
+    let events = read_after(pool, 0, READ_LIMIT_EVENTS).await.unwrap();
+    events.chunks(events_at_once).flat_map(|batch| chain.link(batch.to_vec())).collect()
 }
