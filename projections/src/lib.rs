@@ -10,6 +10,7 @@ pub mod apply;
 pub mod bounds;
 pub mod checkpoint;
 pub mod compare;
+pub mod copy_text;
 pub mod credit_profiles;
 pub mod customer;
 pub mod customers;
