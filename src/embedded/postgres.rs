@@ -171,7 +171,7 @@ impl Server {
             Err(WireError::Server { code, .. }) if code == wire::NO_SUCH_DATABASE => {}
             Err(WireError::Server { code, .. }) if code == wire::TOO_MANY_CONNECTIONS => return Ok(()),
             Ok(session) => {
-                self.count_statements(session);
+                self.equip(session);
                 return Ok(());
             }
             Err(error) => return Err(error),
@@ -181,14 +181,17 @@ impl Server {
             Err(WireError::Server { code, .. }) if code == wire::DUPLICATE_DATABASE => Ok(()),
             other => other,
         }?;
-        Session::connect(socket_dir, DATABASE).map(|session| self.count_statements(session))
+        Session::connect(socket_dir, DATABASE).map(|session| self.equip(session))
     }
 
-    /// Without it all goes on, and `perf-check` says what is missing.
-    fn count_statements(&self, mut session: Session) {
+    /// What not every server can do. Without it all goes on, and `perf-check` says what is missing.
+    fn equip(&self, mut session: Session) {
         let counts = self.ground.as_ref().is_some_and(|ground| ground.binaries.has_module(COUNTS_STATEMENTS));
         if counts && let Err(error) = session.execute(&format!("CREATE EXTENSION IF NOT EXISTS {COUNTS_STATEMENTS}")) {
             tracing::debug!(%error, "statements are not counted");
+        }
+        if let Err(error) = session.execute(&format!("ALTER ROLE {USER} SET wal_compression = 'lz4'")) {
+            tracing::debug!(%error, "the write-ahead log is compressed with what the server has, which takes longer");
         }
     }
 }

@@ -25,8 +25,10 @@ pub use self::metrics::RelayMetrics;
 
 const LOCK_CLASS: i32 = 0x4352;
 const LOCK_RELAY: i32 = 1;
-/// After a batch: what is appended meanwhile goes together in the next one.
+/// After a batch of several commands: what is appended meanwhile goes together in the next one.
 const REST: Duration = Duration::from_millis(2);
+/// A command leads to so many events at most, nearly always.
+const OF_ONE_COMMAND: usize = 2;
 const STAND_BY: Duration = Duration::from_millis(500);
 const SETTLE_WITHIN: Duration = Duration::from_secs(2);
 const RETRY: Duration = Duration::from_millis(500);
@@ -111,10 +113,13 @@ impl Relay {
             }
             match tail.next().await? {
                 Tailed::Events(events) => {
+                    let is_busy = events.len() > OF_ONE_COMMAND;
                     let (mut messages, began) = (chain.link(events), Instant::now());
                     self.bus.publish(&mut messages).await?;
                     self.metrics.published(messages.iter().map(|(_, message)| message), began);
-                    tokio::time::sleep(REST).await;
+                    if is_busy {
+                        tokio::time::sleep(REST).await;
+                    }
                 }
                 Tailed::AtHead => self.wake.wait(Follower::Relay).await,
                 Tailed::Held(pause) => tokio::time::sleep(pause).await,
