@@ -10,7 +10,6 @@ pub mod apply;
 pub mod bounds;
 pub mod checkpoint;
 pub mod compare;
-pub mod copy_text;
 pub mod credit_profiles;
 pub mod customer;
 pub mod customers;

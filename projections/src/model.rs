@@ -13,7 +13,6 @@ use chrono::{DateTime, SubsecRound, Utc};
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, PgConnection, PgExecutor};
 
-use crate::copy_text::{NULL, push_field};
 use crate::{Projection, RecordedEvent, Target};
 
 /// Decimals of a second that PostgreSQL keeps.
@@ -245,11 +244,23 @@ pub(crate) fn copy_line<M: ReadModel>(row: &M::Row, lines: &mut String) {
             lines.push('\t');
         }
         match field {
-            None => lines.push_str(NULL),
-            Some(text) => push_field(text, lines),
+            None => lines.push_str("\\N"),
+            Some(text) => escape(text, lines),
         }
     }
     lines.push('\n');
+}
+
+fn escape(text: &str, lines: &mut String) {
+    for character in text.chars() {
+        match character {
+            '\\' => lines.push_str("\\\\"),
+            '\t' => lines.push_str("\\t"),
+            '\n' => lines.push_str("\\n"),
+            '\r' => lines.push_str("\\r"),
+            other => lines.push(other),
+        }
+    }
 }
 
 /// How two rows differ, column by column: `principal is 100.00, the log says 200.00`.
@@ -264,4 +275,16 @@ pub(crate) fn difference<M: ReadModel>(stored: &M::Row, folded: &M::Row) -> Stri
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::escape;
+
+    #[test]
+    fn what_copy_would_misread_is_escaped() {
+        let mut lines = String::new();
+        escape("a\tb\\c\nd\re", &mut lines);
+        assert_eq!(lines, "a\\tb\\\\c\\nd\\re");
+    }
 }

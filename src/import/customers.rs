@@ -7,7 +7,7 @@ use aggregates::ids::CustomerId;
 use futures::future::join_all;
 
 use crate::commands::{CommandError, handle, serialize};
-use crate::store::append::{Append, AppendError, append_in_bulk};
+use crate::store::append::{Append, AppendError, append};
 use crate::store::ids::{IdError, Sequence, continue_above, draw_many};
 
 use super::ImportError;
@@ -173,8 +173,8 @@ impl Run<'_> {
         if !to_append.has_events() {
             return Ok((group, true));
         }
-        match append_in_bulk(self.log.pool(), &to_append).await {
-            Ok(()) => Ok((group, true)),
+        match append(self.log.pool(), &to_append).await {
+            Ok(_) => Ok((group, true)),
             Err(AppendError::Conflict | AppendError::PhoneNumberTaken(_)) => Ok((group, false)),
             Err(error @ (AppendError::KeyTaken | AppendError::Untaken(_) | AppendError::Store(_))) => Err(error.into()),
         }

@@ -6,10 +6,10 @@ use aggregates::customer::{CarryOverLoan, Customer, CustomerCommand, CustomerRef
 use aggregates::ids::{CustomerId, LoanId};
 use aggregates::loan::{ImportLoan, Loan, LoanCommand, LoanTerms};
 use aggregates::profile::LoanRecord;
-use futures::future::{join_all, try_join};
+use futures::future::join_all;
 
 use crate::commands::{CommandError, handle, serialize};
-use crate::store::append::{Append, AppendError, append_in_bulk};
+use crate::store::append::{Append, AppendError, append};
 use crate::store::ids::{IdError, Sequence, continue_above, draw_many};
 
 use super::ImportError;
@@ -174,8 +174,8 @@ impl Run<'_> {
         let pool = self.log.pool();
         let keys: Vec<String> = owned.iter().map(key).collect();
         let wanted: Vec<i64> = owned.iter().filter_map(|owned| kept_id(&owned.row.external_id)).collect();
-        let (mut taken, imported) =
-            try_join(taken_ids::<Loan>(pool, &wanted), imported_before(pool, KIND, &keys)).await?;
+        let mut taken = taken_ids::<Loan>(pool, &wanted).await?;
+        let imported = imported_before(pool, KIND, &keys).await?;
         let mut seen = HashSet::new();
 
         let mut resolved = Resolved::default();
@@ -253,8 +253,8 @@ impl Run<'_> {
         if !is_free || !to_append.has_events() {
             return Ok((new, is_free));
         }
-        match append_in_bulk(self.log.pool(), &to_append).await {
-            Ok(()) => Ok((new, true)),
+        match append(self.log.pool(), &to_append).await {
+            Ok(_) => Ok((new, true)),
             Err(AppendError::Conflict) => Ok((new, false)),
             Err(
                 error @ (AppendError::PhoneNumberTaken(_)

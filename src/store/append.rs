@@ -5,8 +5,6 @@
 //! ends, which is what [`super::gap`] relies on: PostgreSQL locks every table that a statement writes before it runs
 //! any part of it.
 
-mod bulk;
-
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -14,7 +12,6 @@ use cqrs_es::persist::SerializedEvent;
 use sqlx::PgExecutor;
 use sqlx::error::DatabaseError;
 
-pub use self::bulk::append_in_bulk;
 use super::idempotency::KeyedAnswer;
 use crate::databases::connections::is_away;
 use crate::databases::is_unexplained;
