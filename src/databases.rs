@@ -30,7 +30,7 @@ use crate::replay::Replay;
 
 /// As many as it takes for three to be kept ([`kept`]).
 const IMPATIENT_CONNECTIONS: u32 = 4;
-const IMPATIENT_WAIT: Duration = Duration::from_millis(250);
+const IMPATIENT_WAIT: Duration = Duration::from_secs(1);
 const IMPATIENT: [(&str, &str); 2] = [("lock_timeout", "250ms"), ("statement_timeout", "5s")];
 const REPLAY_CONNECTIONS: u32 = 10;
 const REPLAY_IDLE: Duration = Duration::from_secs(30);

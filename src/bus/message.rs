@@ -109,7 +109,6 @@ struct Sent<'a> {
     /// Of several events the last one's position; else what stands before.
     previous: i64,
     /// What stands before several events.
-
     #[serde(skip_serializing_if = "Option::is_none")]
     after: Option<i64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]

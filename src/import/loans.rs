@@ -6,7 +6,7 @@ use aggregates::customer::{CarryOverLoan, Customer, CustomerCommand, CustomerRef
 use aggregates::ids::{CustomerId, LoanId};
 use aggregates::loan::{ImportLoan, Loan, LoanCommand, LoanTerms};
 use aggregates::profile::LoanRecord;
-use futures::future::join_all;
+use futures::future::{join_all, try_join};
 
 use crate::commands::{CommandError, handle, serialize};
 use crate::store::append::{Append, AppendError, append};
@@ -174,8 +174,8 @@ impl Run<'_> {
         let pool = self.log.pool();
         let keys: Vec<String> = owned.iter().map(key).collect();
         let wanted: Vec<i64> = owned.iter().filter_map(|owned| kept_id(&owned.row.external_id)).collect();
-        let mut taken = taken_ids::<Loan>(pool, &wanted).await?;
-        let imported = imported_before(pool, KIND, &keys).await?;
+        let (mut taken, imported) =
+            try_join(taken_ids::<Loan>(pool, &wanted), imported_before(pool, KIND, &keys)).await?;
         let mut seen = HashSet::new();
 
         let mut resolved = Resolved::default();
