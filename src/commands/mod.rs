@@ -367,7 +367,7 @@ pub fn serialize<A: Aggregate>(
     metadata: &HashMap<String, String>,
 ) -> Result<Vec<NewEvent>, CommandError> {
     let encode = |error: serde_json::Error| CommandError::Encode(error.into());
-    // In the order of the names, so that the same is stored the same.
+    // In the order of the names, as read models write them: the same is stored the same, to the byte.
     let metadata = serde_json::to_string(&metadata.iter().collect::<BTreeMap<_, _>>()).map_err(encode)?;
     let aggregate_id = stream.to_string();
     let rows = events.into_iter().zip(version + 1..).map(|(event, sequence)| {
@@ -377,7 +377,7 @@ pub fn serialize<A: Aggregate>(
             sequence,
             event_type: event.event_type(),
             event_version: event.event_version(),
-            payload: serde_json::to_string(&event).map_err(encode)?,
+            payload: serde_json::to_value(&event).map_err(encode)?.to_string(),
             metadata: metadata.clone(),
         })
     });
