@@ -54,6 +54,16 @@ fn register_later(client: &Client) -> JoinHandle<Answer> {
     tokio::spawn(async move { client.post("/register", &person).await })
 }
 
+/// Two registrations that wait for a lock. The second comes once the first one waits: at the same time they would wait
+/// together.
+async fn two_that_wait(client: &Client, pool: &PgPool) -> [JoinHandle<Answer>; 2] {
+    let first = register_later(client);
+    waiting_for_locks(pool, 1).await;
+    let second = register_later(client);
+    waiting_for_locks(pool, 2).await;
+    [first, second]
+}
+
 async fn sample(client: &Client, series: &str) -> f64 {
     let samples = samples(client).await;
     *samples.get(series).unwrap_or_else(|| panic!("there is no {series}"))

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
-use super::{AT_ONCE, hold_registrations, is_shed, register_later, sample, waiting_for_locks};
+use super::{AT_ONCE, hold_registrations, is_shed, register_later, sample, two_that_wait, waiting_for_locks};
 use crate::support::TestApp;
 use crate::support::client::registration;
 use crate::support::sql::{count, execute};
@@ -19,8 +19,7 @@ async fn what_is_taken_on_is_done_and_the_rest_is_refused_at_once() {
     let app = TestApp::start_with(TestApp::config(&NARROW).await).await;
     let pool = app.pool().await;
     let lock = hold_registrations(&pool).await;
-    let worked_on = [register_later(&app.client), register_later(&app.client)];
-    waiting_for_locks(&pool, 2).await;
+    let worked_on = two_that_wait(&app.client, &pool).await;
     let queued = register_later(&app.client);
     eventually("one waits for its turn", async || {
         sample(&app.client, "credit_approval_requests_queued{class=\"ordinary\"}").await == 1.0

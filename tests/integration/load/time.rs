@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::{hold_registrations, kind, register_later, sample, waiting_for_locks};
+use super::{hold_registrations, kind, sample, two_that_wait};
 use crate::support::client::registration;
 use crate::support::metrics::samples;
 use crate::support::sql::count;
@@ -117,12 +117,7 @@ async fn a_full_pool_is_waited_for_no_longer_than_is_said() {
     let app = TestApp::start_with(config).await;
     let pool = app.pool().await;
     let lock = hold_registrations(&pool).await;
-    // One after the other: what comes at the same time waits together.
-    let mut holding = Vec::new();
-    for waiting in 1..=2 {
-        holding.push(register_later(&app.client));
-        waiting_for_locks(&pool, waiting).await;
-    }
+    let holding = two_that_wait(&app.client, &pool).await;
     let pools = samples(&app.client).await;
     assert_eq!(pools["credit_approval_database_connections{pool=\"log\",state=\"in_use\"}"], 2.0);
     assert_eq!(pools["credit_approval_database_connections_max{pool=\"log\"}"], 2.0);
