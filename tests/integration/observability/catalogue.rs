@@ -38,9 +38,10 @@ async fn all_metrics() -> Option<BTreeMap<String, Metric>> {
     app.client.post("/create-loan", &application(customer, 100_000, 12, 12)).await;
     app.client.post("/create-loan", &application(999_999, 100_000, 12, 12)).await;
     app.client.get("/v1/customers").await;
-    let text = eventually("the stream is seen", async || {
+    let text = eventually("the stream is seen, and every worker", async || {
         let text = metrics(&app.client).await;
-        text.contains("relay_lag_events ").then_some(text)
+        let seen = ["relay_lag_events ", "projection_heartbeat_age_seconds{"];
+        seen.iter().all(|series| text.contains(series)).then_some(text)
     })
     .await;
     app.stop().await;
